@@ -1,0 +1,94 @@
+"""From annotated photographs to a trained, hosted, tested object detector and back to a clean account.
+
+Everything public is a name of this package or of one of its public modules. Heavy parts (torch, pandas,
+matplotlib, OpenCV) load when they are first used, so that ``import birdsod`` costs little more than
+``import numpy``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from birdsod import bbox, dataset, errors, estimator, image, lstwriter, metrics, recordio, testing, viz
+    from birdsod.classes import ClassTable
+    from birdsod.dataset import DetectionDataset, download_cub, load_cub, synthetic_birds
+    from birdsod.detections import Detections
+    from birdsod.errors import BirdsodError
+    from birdsod.estimator import Detector, Estimator, Job, LocalEstimator, Predictor
+    from birdsod.evaluation import Report, evaluate
+    from birdsod.hyperparameters import Hyperparameters
+    from birdsod.recordio import Packed, pack
+    from birdsod.ssd import LocalOptions, load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BirdsodError",
+    "ClassTable",
+    "DetectionDataset",
+    "Detections",
+    "Detector",
+    "Estimator",
+    "Hyperparameters",
+    "Job",
+    "LocalEstimator",
+    "LocalOptions",
+    "Packed",
+    "Predictor",
+    "Report",
+    "bbox",
+    "dataset",
+    "download_cub",
+    "errors",
+    "estimator",
+    "evaluate",
+    "image",
+    "load_cub",
+    "load_model",
+    "lstwriter",
+    "metrics",
+    "pack",
+    "recordio",
+    "synthetic_birds",
+    "testing",
+    "viz",
+]
+
+_HOME = {
+    "BirdsodError": "errors",
+    "ClassTable": "classes",
+    "DetectionDataset": "dataset",
+    "Detections": "detections",
+    "Detector": "estimator",
+    "Estimator": "estimator",
+    "Hyperparameters": "hyperparameters",
+    "Job": "estimator",
+    "LocalEstimator": "estimator",
+    "LocalOptions": "ssd",
+    "Packed": "recordio",
+    "Predictor": "estimator",
+    "Report": "evaluation",
+    "download_cub": "dataset",
+    "evaluate": "evaluation",
+    "load_cub": "dataset",
+    "load_model": "ssd",
+    "pack": "recordio",
+    "synthetic_birds": "dataset",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        found: object = getattr(import_module(f"birdsod.{_HOME[name]}"), name)
+    elif name in __all__:
+        found = import_module(f"birdsod.{name}")
+    else:
+        raise AttributeError(f"module 'birdsod' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

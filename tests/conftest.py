@@ -1,0 +1,32 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("default")
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of files written by MXNet 1.9.1 and by im2rec."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def cub() -> Path:
+    """The folder of real birds in CUB layout; the test is skipped, with the reason, where there is none."""
+    named = os.environ.get("BIRDSOD_CUB")
+    if not named:
+        pytest.skip("BIRDSOD_CUB names no folder of real birds")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"BIRDSOD_CUB names {named}, which is no folder")
+    return folder
