@@ -1,0 +1,60 @@
+# Every target sets up what it needs, and is quick the second time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One thread a process: the tests run side by side.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+JOBS ?= 2
+OUT ?= out/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench docs clean
+
+help:  ## Show what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.library  ## Draw made-up birds, train, host, test, improve by mirrored images, compare (about 6 minutes)
+	$(BIN)/birdsod demo --out $(OUT) --overwrite
+
+test: $(VENV)/.tools  ## Run every test, with branch coverage
+	$(ONE_THREAD) $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-report=term $(TESTS)
+
+check: $(VENV)/.tools  ## Lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/pyright --verifytypes birdsod --ignoreexternal
+
+format: $(VENV)/.tools  ## Put the code into form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.tools  ## Run every benchmark; each leaves out/bench/NAME.json
+	mkdir -p out/bench
+	set -e; for script in benchmarks/[a-z]*.py; do \
+	  $(BIN)/python $$script --json out/bench/$$(basename $$script .py).json; done
+
+docs: $(VENV)/.docs  ## Build the manual into site/
+	$(BIN)/sphinx-build --fail-on-warning --keep-going -q docs site
+
+clean:  ## Remove what the other targets made
+	rm -rf $(VENV) .venv-* out site build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11, 4) else \
+	  "birdsod needs Python 3.11.4 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip
+
+$(VENV)/.library: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.library
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.library
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	@touch $@
