@@ -1,0 +1,33 @@
+"""Engines: what trains a detector and hosts it.
+
+An engine is met through four protocols: an :class:`Estimator` starts a :class:`Job`, a job is deployed as a
+:class:`Detector`, and both are a :class:`Predictor`. Code that keeps to them runs on every engine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from birdsod.estimator._protocols import Detector, Estimator, Job, Predictor
+
+if TYPE_CHECKING:
+    from birdsod.estimator._detector import LocalDetector
+    from birdsod.estimator._local import LocalEstimator
+    from birdsod.estimator._local_job import LocalJob
+
+__all__ = ["Detector", "Estimator", "Job", "LocalDetector", "LocalEstimator", "LocalJob", "Predictor"]
+
+_HOME = {"LocalDetector": "_detector", "LocalEstimator": "_local", "LocalJob": "_local_job"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'birdsod.estimator' has no attribute {name!r}")
+    found: object = getattr(import_module(f"birdsod.estimator.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
