@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tqdm.std import tqdm
 
@@ -17,9 +18,19 @@ def bar(
     items: Iterable[T] | None = None, *, total: int | None = None, description: str, unit: str = "image"
 ) -> tqdm[T]:
     """Return a progress bar over ``items``, or one that is moved by ``update``."""
-    from tqdm.auto import tqdm as automatic
+    return cast(
+        "tqdm[T]", _kind()(items, total=total, desc=description, unit=unit, disable=not _watched(), leave=False)
+    )
 
-    return automatic(items, total=total, desc=description, unit=unit, disable=not _watched(), leave=False)
+
+def _kind() -> Callable[..., object]:
+    if "ipykernel" in sys.modules and find_spec("ipywidgets"):
+        from tqdm.notebook import tqdm_notebook
+
+        return tqdm_notebook
+    from tqdm.std import tqdm
+
+    return tqdm
 
 
 def _watched() -> bool:

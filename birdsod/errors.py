@@ -41,6 +41,8 @@ __all__ = [
     "TrainingError",
 ]
 
+_FIELDS = ("message", "path", "line", "record", "value", "cause", "cure")
+
 
 class BirdsodError(Exception):
     """Root of all errors that birdsod raises on purpose.
@@ -108,12 +110,14 @@ class BirdsodError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default recipe passes args only, so worker processes would lose the place and the cure.
-        return (_rebuild, (type(self), self.__dict__.copy()))
+        # ImportError keeps its path outside __dict__, so the fields are named.
+        return (_rebuild, (type(self), {**self.__dict__, **{name: getattr(self, name) for name in _FIELDS}}))
 
 
 def _rebuild(kind: type[BirdsodError], state: dict[str, object]) -> BirdsodError:
     error = kind(str(state["message"]))
-    error.__dict__.update(state)
+    for name, value in state.items():
+        setattr(error, name, value)
     return error
 
 

@@ -1,0 +1,54 @@
+"""Everything public has a home, and everything with a home is public."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+
+import pytest
+
+import birdsod
+import birdsod.testing
+
+PUBLIC_MODULES = [name for name in birdsod.__all__ if name not in birdsod._HOME]
+
+
+@pytest.mark.parametrize("name", birdsod.__all__)
+def test_every_name_can_be_had(name: str) -> None:
+    assert getattr(birdsod, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'parrot'"):
+        birdsod.parrot  # type: ignore[attr-defined]  # noqa: B018 - the lookup itself is the test
+
+
+def test_dir_lists_what_can_be_had() -> None:
+    assert set(dir(birdsod)) == {*birdsod.__all__, "__version__"}
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_a_public_module_lists_its_names(name: str) -> None:
+    module = importlib.import_module(f"birdsod.{name}")
+    assert sorted(module.__all__) == list(module.__all__)
+    for public in module.__all__:
+        assert hasattr(module, public)
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_nothing_public_is_missing_from_all(name: str) -> None:
+    module = importlib.import_module(f"birdsod.{name}")
+    own = {
+        key
+        for key, value in vars(module).items()
+        if not key.startswith("_")
+        and not isinstance(value, types.ModuleType)
+        and getattr(value, "__module__", "").startswith(f"birdsod.{name}")
+    }
+    assert own <= set(module.__all__)
+
+
+@pytest.mark.parametrize("name", birdsod.testing._HOME)
+def test_every_published_strategy_can_be_had(name: str) -> None:
+    assert inspect.getdoc(getattr(birdsod.testing, name))

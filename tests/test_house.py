@@ -1,0 +1,108 @@
+"""The rooms import upwards only, and heavy packages load when first used."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import birdsod
+
+PACKAGE = Path(birdsod.__file__).parent
+MANUAL = PACKAGE.parent / "docs" / "house.md"
+
+# A room may import the rooms before it.
+ROOMS = (
+    "errors",
+    "classes",
+    "_files",
+    "_progress",
+    "bbox",
+    "image",
+    "dataset",
+    "lstwriter",
+    "recordio",
+    "detections",
+    "metrics",
+    "hyperparameters",
+    "training_log",
+    "ssd",
+    "serving",
+    "estimator",
+    "evaluation",
+    "viz",
+    "demo",
+    "cli",
+)
+HEAVY = ("torch", "pandas", "matplotlib", "cv2", "PIL", "boto3", "typer", "tqdm")
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imported_rooms(source: str) -> set[str]:
+    """Rooms that a module imports when it runs; what stands under TYPE_CHECKING only never runs."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "birdsod":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("birdsod."):
+            found.add(room_of(str(node.module)))
+        elif isinstance(node, ast.Import):
+            found |= {room_of(alias.name) for alias in node.names if alias.name.startswith("birdsod.")}
+    return found - {""}
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if room not in {"__init__", "__main__", "testing"}:
+            found.append((room, path))
+    return found
+
+
+def test_every_module_stands_in_a_room() -> None:
+    rooms = {re.sub(r"^_hyperparameter.*", "hyperparameters", room) for room, _ in modules()}
+    assert rooms <= set(ROOMS)
+
+
+@pytest.mark.parametrize(("room", "path"), modules(), ids=lambda value: str(value).removeprefix(str(PACKAGE)))
+def test_arrows_run_up(room: str, path: Path) -> None:
+    home = re.sub(r"^_hyperparameter.*", "hyperparameters", room)
+    allowed = {*ROOMS[: ROOMS.index(home) + 1], room, "__version__", "_hyperparameter_rules"}
+    assert imported_rooms(path.read_text(encoding="utf-8")) <= allowed
+
+
+def test_the_manual_shows_the_same_rooms_in_the_same_order() -> None:
+    table = [line.split("|")[1] for line in MANUAL.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    shown = [name for cell in table for name in re.findall(r"`(\w+)`", cell)]
+    assert [name for name in shown if name != "testing"] == list(ROOMS)
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_importing_birdsod_loads_nothing_heavy() -> None:
+    assert not loaded_by("import birdsod") & {*HEAVY, "numpy"}
+
+
+@pytest.mark.parametrize("module", [room for room in ROOMS if room not in {"_files", "_progress", "demo", "cli"}])
+def test_importing_a_room_loads_nothing_heavy(module: str) -> None:
+    assert not loaded_by(f"import birdsod.{module}") & set(HEAVY)
+
+
+def test_the_command_line_starts_without_torch() -> None:
+    assert not loaded_by("import birdsod.cli") & {"torch", "pandas", "matplotlib", "cv2"}
