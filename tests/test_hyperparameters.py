@@ -220,6 +220,11 @@ def test_the_container_own_configuration_is_read() -> None:
     assert params.given == {*NEEDED, "early_stopping", "use_pretrained_model"}
 
 
+def test_what_was_given_can_travel_beside_a_request() -> None:
+    params = make(epochs=24)
+    assert Hyperparameters.from_request(params.to_request(), given=params.given).given == params.given
+
+
 def test_an_unknown_name_in_a_request() -> None:
     with pytest.raises(HyperparameterError, match="unknown"):
         Hyperparameters.from_request({"colour": "red"})

@@ -1,0 +1,150 @@
+"""What a training run really does: options, hyperparameters, recipe and defaults brought together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from birdsod.errors import HyperparameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from birdsod.hyperparameters import Hyperparameters
+    from birdsod.ssd.options import LocalOptions
+
+__all__ = ["RECIPES", "Recipe", "resolve"]
+
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "efficientnet-lite0": {
+        "optimizer": "adamw",
+        "learning_rate": 2e-3,
+        "base_rate_factor": 0.3,
+        "weight_decay": 5e-4,
+        "schedule": "cosine",
+        "warmup": 10,
+        "batch_size": 16,
+        "freeze": r"^(stem|blocks\.[0-7]\.)",
+        "average": 0.98,
+        "gradient_clip": 10.0,
+    }
+}
+"""What is known to work for a base network, measured on real birds."""
+
+_DEFAULTS: Mapping[str, Any] = {
+    "base_rate_factor": 1.0,
+    "schedule": "constant",
+    "warmup": 0,
+    "freeze": "",
+    "average": 0.0,
+    "gradient_clip": 0.0,
+}
+"""What the algorithm does without having a name for it."""
+
+_HYPERPARAMETER = {
+    "optimizer": "optimizer",
+    "learning_rate": "learning_rate",
+    "weight_decay": "weight_decay",
+    "batch_size": "mini_batch_size",
+    "freeze": "freeze_layer_pattern",
+}
+_OF_THE_OPTIMIZER = ("learning_rate", "weight_decay", "warmup")
+
+OPTION = "local option"
+GIVEN = "hyperparameter"
+DEFAULT = "default of the algorithm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All that a training run does, settled.
+
+    Parameters
+    ----------
+    optimizer, learning_rate, base_rate_factor, weight_decay, schedule, warmup, batch_size, freeze, average, \
+    gradient_clip
+        As in ``LocalOptions``, none of them open any more.
+    updates : int
+        Updates of the whole run.
+    epoch_size : int
+        Updates an epoch: training images divided by the batch size, without the rest, as MXNet counts.
+    sources : mapping of str to str
+        Where each value came from.
+    """
+
+    optimizer: str
+    learning_rate: float
+    base_rate_factor: float
+    weight_decay: float
+    schedule: str
+    warmup: int
+    batch_size: int
+    freeze: str
+    average: float
+    gradient_clip: float
+    updates: int
+    epoch_size: int
+    sources: Mapping[str, str]
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run; the last may be a part of one."""
+        return -(-self.updates // self.epoch_size)
+
+    def statements(self) -> list[str]:
+        """Return one line for each value that says where it came from."""
+        return [f"{name} = {getattr(self, name)!r} ({source})" for name, source in self.sources.items()]
+
+
+def resolve(params: Hyperparameters, options: LocalOptions) -> Recipe:
+    """Return what a run does: local option, else explicit hyperparameter, else recipe, else default.
+
+    A learning rate of a recipe belongs to its optimizer: with another optimizer, the algorithm's default holds.
+
+    Parameters
+    ----------
+    params : Hyperparameters
+        What was asked for.
+    options : LocalOptions
+        What only the local engine knows.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    HyperparameterError
+        If the batch size is above the number of training images.
+    """
+    known = RECIPES.get(params.base_network, {})
+    found = {"optimizer": _find("optimizer", params, options, known)}
+    if found["optimizer"][0] != known.get("optimizer"):
+        known = {name: value for name, value in known.items() if name not in _OF_THE_OPTIMIZER}
+    names = [name for name in RECIPES["efficientnet-lite0"] if name != "optimizer"]
+    found |= {name: _find(name, params, options, known) for name in names}
+    values: dict[str, Any] = {name: value for name, (value, _) in found.items()}
+    sources = {name: source for name, (_, source) in found.items()}
+    if values["batch_size"] > params.num_training_samples:
+        message = f"batch_size is above the number of training samples, {params.num_training_samples}"
+        raise HyperparameterError(message, value=values["batch_size"], cure="give a smaller one, or more images")
+    epoch_size = params.num_training_samples // values["batch_size"]
+    updates = options.updates or params.epochs * epoch_size
+    sources["updates"] = OPTION if options.updates else f"{params.epochs} epochs of {epoch_size} updates"
+    return Recipe(**values, updates=updates, epoch_size=epoch_size, sources=sources)
+
+
+def _find(name: str, params: Hyperparameters, options: LocalOptions, known: Mapping[str, Any]) -> tuple[Any, str]:
+    option = getattr(options, name)
+    if option is not None:
+        return option, OPTION
+    if name == "schedule" and params.lr_scheduler_step:
+        return "steps", f"{GIVEN} lr_scheduler_step"
+    hyperparameter = _HYPERPARAMETER.get(name, "")
+    if hyperparameter in params.given:
+        return getattr(params, hyperparameter) or "", f"{GIVEN} {hyperparameter}"
+    if name in known:
+        recipe = known[name]
+        value = min(recipe, params.num_training_samples) if name == "batch_size" else recipe
+        return value, f"recipe of {params.base_network}"
+    return (getattr(params, hyperparameter) if hyperparameter and name != "freeze" else _DEFAULTS[name]), DEFAULT
