@@ -1,0 +1,224 @@
+"""What the header of a JPEG, PNG, WebP, GIF or BMP says: size, orientation and where the pixels begin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Header", "HeaderError", "parse", "sniff"]
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ORIENTATION = 0x0112
+_UPRIGHT = 1
+_EXIF = b"Exif\x00\x00"
+# Start-of-frame markers; C4, C8 and CC lie among them but define tables.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
+# Markers that stand alone, without a length: TEM, RST0 to RST7, SOI.
+_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_OLD_BMP_HEADER = 12
+_LEAST_BMP_HEADER = 16
+
+
+class HeaderError(Exception):
+    """The header breaks off or contradicts itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Size as stored, before the orientation is applied, and for JPEG where the coded pixels begin."""
+
+    kind: str
+    width: int
+    height: int
+    orientation: int = _UPRIGHT
+    scan: int = 0
+
+    @property
+    def turned(self) -> bool:
+        """Whether the orientation swaps width and height."""
+        return self.orientation >= 5  # noqa: PLR2004 - orientations 5 to 8 are the transposed ones
+
+
+def sniff(data: bytes) -> str | None:
+    """Tell the content type of an image by its first bytes.
+
+    Parameters
+    ----------
+    data : bytes
+        The file, or at least its first 12 bytes.
+
+    Returns
+    -------
+    str or None
+        ``"image/jpeg"``, ``"image/png"``, ``"image/webp"``, ``"image/gif"`` or ``"image/bmp"``; None for
+        anything else.
+
+    Examples
+    --------
+    >>> sniff(b"GIF89a............")
+    'image/gif'
+    >>> sniff(b"<!DOCTYPE html>") is None
+    True
+    """
+    if data[:3] == b"\xff\xd8\xff":
+        return "image/jpeg"
+    if data[:8] == _PNG:
+        return "image/png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data[:6] in {b"GIF87a", b"GIF89a"}:
+        return "image/gif"
+    return "image/bmp" if data[:2] == b"BM" else None
+
+
+def parse(stream: BinaryIO) -> Header | None:
+    """Return the header of an image, or None where the bytes are no image of a known kind."""
+    kind = sniff(stream.read(12))
+    if kind is None:
+        return None
+    header = _READERS[kind](stream)
+    if header.width <= 0 or header.height <= 0:
+        message = f"the header gives a size of {header.width} x {header.height}"
+        raise HeaderError(message)
+    return header
+
+
+def _take(stream: BinaryIO, count: int) -> bytes:
+    data = stream.read(count)
+    if len(data) < count:
+        raise HeaderError("the file ends within its header")
+    return data
+
+
+def _jpeg(stream: BinaryIO) -> Header:
+    stream.seek(2)
+    width = height = 0
+    orientation = None
+    while True:
+        marker = _next_marker(stream)
+        if marker in _ALONE:
+            continue
+        if marker == _END_OF_IMAGE:
+            raise HeaderError("the file holds no picture")
+        length = int.from_bytes(_take(stream, 2), "big") - 2
+        if marker == _START_OF_SCAN:
+            return Header("image/jpeg", width, height, orientation or _UPRIGHT, stream.tell() + length)
+        if marker in _FRAMES:
+            frame = _take(stream, max(length, 5))
+            height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+        elif marker == _APP1 and orientation is None:
+            segment = _take(stream, max(length, 0))
+            orientation = _orientation(segment[6:]) if segment[:6] == _EXIF else None
+        else:
+            stream.seek(max(length, 0), 1)
+
+
+def _next_marker(stream: BinaryIO) -> int:
+    byte = _take(stream, 1)
+    while byte != b"\xff":
+        byte = _take(stream, 1)
+    while byte == b"\xff":
+        byte = _take(stream, 1)
+    return byte[0]
+
+
+def _orientation(exif: bytes) -> int:
+    """Return the orientation that the first directory of an EXIF block gives, 1 where it gives none."""
+    if exif[:6] == _EXIF:
+        exif = exif[6:]
+    if exif[:4] == b"II*\x00":
+        number = _little
+    elif exif[:4] == b"MM\x00*":
+        number = _big
+    else:
+        return _UPRIGHT
+    start = number(exif[4:8])
+    entries = number(exif[start : start + 2])
+    for place in range(start + 2, min(start + 2 + 12 * entries, len(exif) - 9), 12):
+        if number(exif[place : place + 2]) == _ORIENTATION:
+            value = number(exif[place + 8 : place + 10])
+            return value if 1 <= value <= 8 else _UPRIGHT  # noqa: PLR2004 - the eight orientations
+    return _UPRIGHT
+
+
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def _big(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def _png(stream: BinaryIO) -> Header:
+    stream.seek(8)
+    first = _take(stream, 16)
+    if first[4:8] != b"IHDR":
+        raise HeaderError("the first part is not the header")
+    width, height = _big(first[8:12]), _big(first[12:16])
+    stream.seek(8 + 12 + _big(first[:4]))
+    exif = _find_chunk(stream, b"eXIf", lambda part: (part[4:], _big(part[:4]), 4))
+    return Header("image/png", width, height, _orientation(exif))
+
+
+def _webp(stream: BinaryIO) -> Header:
+    stream.seek(12)
+    first = _take(stream, 18)
+    kind, body = first[:4], first[8:]
+    if kind == b"VP8X":
+        width, height = _little(body[4:7]) + 1, _little(body[7:10]) + 1
+    elif kind == b"VP8L":
+        bits = _little(body[1:5])
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = _little(body[6:8]) & 0x3FFF, _little(body[8:10]) & 0x3FFF
+    else:
+        raise HeaderError("the first part is not the header")
+    # Only the extended form may carry EXIF.
+    stream.seek(12)
+    exif = b""
+    if kind == b"VP8X":
+        exif = _find_chunk(stream, b"EXIF", lambda part: (part[:4], _little(part[4:]), _little(part[4:]) & 1))
+    return Header("image/webp", width, height, _orientation(exif))
+
+
+def _find_chunk(stream: BinaryIO, wanted: bytes, split: Callable[[bytes], tuple[bytes, int, int]]) -> bytes:
+    """Return the body of the first part of a name; ``split`` reads name, length and trailing bytes of a part."""
+    while len(part := stream.read(8)) == 8:  # noqa: PLR2004 - PNG and WebP parts begin with name and length
+        name, length, trailing = split(part)
+        if name == wanted:
+            return stream.read(min(length, 1 << 16))
+        stream.seek(length + trailing, 1)
+    return b""
+
+
+def _gif(stream: BinaryIO) -> Header:
+    stream.seek(6)
+    size = _take(stream, 4)
+    return Header("image/gif", _little(size[:2]), _little(size[2:]))
+
+
+def _bmp(stream: BinaryIO) -> Header:
+    stream.seek(14)
+    length = _little(_take(stream, 4))
+    if length == _OLD_BMP_HEADER:
+        size = _take(stream, 4)
+        return Header("image/bmp", _little(size[:2]), _little(size[2:]))
+    if length < _LEAST_BMP_HEADER:
+        raise HeaderError("the header is too short")
+    size = _take(stream, 8)
+    # Rows from the top down are marked by a negative height.
+    height = abs(int.from_bytes(size[4:], "little", signed=True))
+    return Header("image/bmp", int.from_bytes(size[:4], "little", signed=True), height)
+
+
+_READERS: dict[str, Callable[[BinaryIO], Header]] = {
+    "image/jpeg": _jpeg,
+    "image/png": _png,
+    "image/webp": _webp,
+    "image/gif": _gif,
+    "image/bmp": _bmp,
+}
