@@ -1,0 +1,38 @@
+"""The local engine's detector: anchors, matching, network, loss, detection, training, archives.
+
+Nothing here loads torch before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from birdsod.ssd.artifact import Artifact, read_artifact, save_artifact
+    from birdsod.ssd.model import Model, load_model
+    from birdsod.ssd.options import LocalOptions
+
+__all__ = ["Artifact", "LocalOptions", "Model", "load_model", "read_artifact", "save_artifact"]
+
+# name -> module of this package that holds it
+_HOME = {
+    "Artifact": "artifact",
+    "LocalOptions": "options",
+    "Model": "model",
+    "load_model": "model",
+    "read_artifact": "artifact",
+    "save_artifact": "artifact",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'birdsod.ssd' has no attribute {name!r}")
+    found: object = getattr(import_module(f"birdsod.ssd.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

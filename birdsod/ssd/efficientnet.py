@@ -1,0 +1,155 @@
+"""EfficientNet-Lite0 without its classifier, under the parameter names of the published PyTorch weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["EfficientNetLite0"]
+
+# The published weights were trained with TensorFlow, whose epsilon this is.
+_EPSILON = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+_STAGES = (
+    _Stage(1, 3, 1, 1, 16),
+    _Stage(2, 3, 2, 6, 24),
+    _Stage(2, 5, 2, 6, 40),
+    _Stage(3, 3, 2, 6, 80),
+    _Stage(3, 5, 1, 6, 112),
+    _Stage(4, 5, 2, 6, 192),
+    _Stage(1, 3, 1, 6, 320),
+)
+_STEM_CHANNELS = 32
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution without bias, padded as TensorFlow's 'same': the odd pixel goes to the right and the bottom."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - the name that nn.Conv2d gave it
+        """Pad and convolve."""
+        down, across = (
+            _same_padding(size, self.kernel_size[axis], self.stride[axis]) for axis, size in enumerate(input.shape[2:])
+        )
+        if down % 2 == 0 and across % 2 == 0:
+            padding = (down // 2, across // 2)
+            return functional.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        edges = (across // 2, across - across // 2, down // 2, down - down // 2)
+        padded = functional.pad(input, edges)
+        return functional.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+def _same_padding(size: int, kernel: int, stride: int) -> int:
+    return max((-(-size // stride) - 1) * stride + kernel - size, 0)
+
+
+class _Block(nn.Module):
+    """A mobile inverted bottleneck: widen, filter each channel, narrow; added to its input where the shapes agree."""
+
+    def __init__(self, inputs: int, stage: _Stage, *, stride: int) -> None:
+        super().__init__()
+        wide = inputs * stage.expansion
+        self._expand_conv = SameConv2d(inputs, wide, 1) if stage.expansion > 1 else None
+        self._bn0 = nn.BatchNorm2d(wide, eps=_EPSILON) if stage.expansion > 1 else None
+        self._depthwise_conv = SameConv2d(wide, wide, stage.kernel, stride=stride, groups=wide)
+        self._bn1 = nn.BatchNorm2d(wide, eps=_EPSILON)
+        self._project_conv = SameConv2d(wide, stage.channels, 1)
+        self._bn2 = nn.BatchNorm2d(stage.channels, eps=_EPSILON)
+        self._adds = stride == 1 and inputs == stage.channels
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the block's output."""
+        wide = features
+        if self._expand_conv is not None and self._bn0 is not None:
+            wide = functional.relu6(self._bn0(self._expand_conv(wide)), inplace=True)
+        wide = functional.relu6(self._bn1(self._depthwise_conv(wide)), inplace=True)
+        narrow: torch.Tensor = self._bn2(self._project_conv(wide))
+        return narrow + features if self._adds else narrow
+
+
+class EfficientNetLite0(nn.Module):
+    """The base network of the local engine: a stem and sixteen blocks.
+
+    ``stages`` are run one after the other; ``taps`` names those whose output the detector reads, at strides
+    16 and 32. The modules carry the names of the published weights, so that they load strictly.
+
+    Examples
+    --------
+    >>> network = EfficientNetLite0()
+    >>> len(network.stages), network.taps, network.tap_channels
+    (17, (11, 16), (112, 320))
+    """
+
+    taps = (11, 16)
+    tap_channels = (112, 320)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = SameConv2d(3, _STEM_CHANNELS, 3, stride=2)
+        self._bn0 = nn.BatchNorm2d(_STEM_CHANNELS, eps=_EPSILON)
+        self._blocks = nn.ModuleList(_blocks())
+
+    @property
+    def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The modules of each stage, the stem first; what one stage needs and no other."""
+        return ((self._conv_stem, self._bn0), *((block,) for block in self._blocks))
+
+    def run_stage(self, index: int, features: torch.Tensor) -> torch.Tensor:
+        """Run one stage.
+
+        Parameters
+        ----------
+        index : int
+            Which of ``stages``.
+        features : Tensor
+            The output of the stage before, or the normalised images.
+
+        Returns
+        -------
+        Tensor
+        """
+        if index:
+            output: torch.Tensor = self._blocks[index - 1](features)
+            return output
+        return functional.relu6(self._bn0(self._conv_stem(features)), inplace=True)
+
+    def tap_shapes(self, size: int) -> list[tuple[int, int]]:
+        """Return height and width of the tapped feature maps for square images.
+
+        Parameters
+        ----------
+        size : int
+            Edge of the image in pixels.
+
+        Returns
+        -------
+        list of tuple of int
+        """
+        return [(-(-size // stride),) * 2 for stride in (16, 32)]
+
+
+def _blocks() -> Iterator[_Block]:
+    inputs = _STEM_CHANNELS
+    for stage in _STAGES:
+        for repeat in range(stage.repeats):
+            yield _Block(inputs, stage, stride=stage.stride if repeat == 0 else 1)
+            inputs = stage.channels
