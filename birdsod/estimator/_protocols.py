@@ -115,11 +115,11 @@ class Detector(Predictor, Protocol):
     ) -> None: ...
 
 
-@runtime_checkable
 class Job(Predictor, Protocol):
     """A training job, running or over, on this machine or elsewhere.
 
     Once it is complete it predicts like any other :class:`Predictor`, on this machine, without hosting.
+    It is for type checkers only: ``isinstance`` would have to ask for the artifact, which may not be there.
     """
 
     @property

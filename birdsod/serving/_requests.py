@@ -1,0 +1,117 @@
+"""What a request must be, before the model sees it."""
+
+from __future__ import annotations
+
+import io
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from birdsod.errors import ImageError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+    from email.message import Message
+
+    from _typeshed import WriteableBuffer
+
+    from birdsod.serving._limits import Limits
+
+__all__ = ["ACCEPTED", "Refusal", "TimedSocket", "body_length", "check_content_type", "check_image", "check_route"]
+
+ACCEPTED = ("image/jpeg", "image/png", "application/x-image")
+
+
+class Refusal(Exception):  # noqa: N818 - an answer to the client, not an error of the server
+    """A request that is answered with an error.
+
+    Parameters
+    ----------
+    status : http.HTTPStatus
+        Status of the answer.
+    message : str
+        What is wrong, in one sentence.
+    **headers
+        Headers of the answer, underscores for hyphens.
+    """
+
+    def __init__(self, status: HTTPStatus, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class TimedSocket(io.RawIOBase):
+    """A socket read against one deadline for a whole request, which a slow trickle of bytes cannot push back."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__()
+        self._connection = connection
+        self._deadline = time.monotonic()
+
+    def allow(self, seconds: float) -> None:
+        """Give the bytes that come next so much time in all."""
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request takes too long to arrive")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
+def check_route(routes: Mapping[str, str], path: str, method: str) -> str:
+    """Return the route of a path, or refuse it (404), or its method (405)."""
+    route = path.partition("?")[0]
+    if route not in routes:
+        raise Refusal(HTTPStatus.NOT_FOUND, f"no such path; there are {' and '.join(routes)}")
+    if method != routes[route]:
+        raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{route} takes {routes[route]} only", Allow=routes[route])
+    return route
+
+
+def body_length(headers: Message, limits: Limits) -> int:
+    """Return the length of the body, or refuse one that is not told (411), told badly (400) or too long (413)."""
+    told = headers.get_all("Content-Length", [])
+    if "Transfer-Encoding" in headers:
+        status = HTTPStatus.BAD_REQUEST if told else HTTPStatus.LENGTH_REQUIRED
+        raise Refusal(status, "chunked bodies are not taken; send Content-Length instead")
+    if not told:
+        raise Refusal(HTTPStatus.LENGTH_REQUIRED, "send the Content-Length of the image")
+    if len(set(told)) > 1 or not (told[0].isascii() and told[0].isdecimal()):
+        raise Refusal(HTTPStatus.BAD_REQUEST, "Content-Length is not a number")
+    # Longer numbers would only cost time to read: no limit comes near.
+    length = int(told[0][:20])
+    if length > limits.body_bytes:
+        message = f"the image is larger than {limits.body_bytes} bytes; shrink it, answers are relative to its size"
+        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+    return length
+
+
+def check_content_type(headers: Message) -> None:
+    """Refuse a content type that is not an image's (415)."""
+    if "Content-Type" not in headers or headers.get_content_type() not in ACCEPTED:
+        message = f"send one of {', '.join(ACCEPTED)} as Content-Type"
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, Accept=", ".join(ACCEPTED))
+
+
+def check_image(body: bytes, limits: Limits) -> None:
+    """Refuse bytes that are no image (400), another kind of image (415) or one with too many pixels (413)."""
+    from birdsod.image import read_size, sniff
+
+    kind = sniff(body)
+    if kind not in {None, "image/jpeg", "image/png"}:
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send a JPEG or PNG image, this is {kind}")
+    try:
+        size = read_size(body)
+    except ImageError as error:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"not a readable image: {error.message}") from error
+    if size.width * size.height > limits.pixels:
+        message = f"the image has more than {limits.pixels} pixels ({size.width} x {size.height})"
+        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
