@@ -1,0 +1,23 @@
+"""Lists (``.lst``): the rows from which im2rec and :func:`birdsod.pack` build a record file.
+
+A row is ``id, header width, object width, (class, xmin, ymin, xmax, ymax) for each object, path``, separated
+by tabs; boxes are relative, classes count from zero.
+"""
+
+from __future__ import annotations
+
+from birdsod.lstwriter._read import read
+from birdsod.lstwriter._rows import ListRow, label_row, rows
+from birdsod.lstwriter._write import ClippedBox, Listable, ListedImage, Written, write
+
+__all__ = [
+    "ClippedBox",
+    "ListRow",
+    "Listable",
+    "ListedImage",
+    "Written",
+    "label_row",
+    "read",
+    "rows",
+    "write",
+]
