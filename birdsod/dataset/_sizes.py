@@ -1,0 +1,157 @@
+"""Image sizes: read from headers when first needed, many at a time, and kept for all slices and selections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from birdsod import _progress
+from birdsod.dataset._columns import DECLARED, READ, UNKNOWN
+from birdsod.dataset._parallel import cores, in_order
+from birdsod.errors import DatasetError, ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from tqdm.std import tqdm
+
+    from birdsod.dataset._columns import Columns
+    from birdsod.image import ImageSize
+
+__all__ = ["Unreadable", "find_missing", "known_sizes", "missing_error", "require_files", "require_sizes"]
+
+_CHUNK = 64
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An image whose size cannot be known, and why.
+
+    Parameters
+    ----------
+    image_id : int
+        The data set's own id.
+    name : str
+        The ``path`` column.
+    error : ImageError or DatasetError
+        What reading it said.
+    """
+
+    image_id: int
+    name: str
+    error: ImageError | DatasetError
+
+
+def known_sizes(columns: Columns, rows: npt.NDArray[Any]) -> list[Unreadable]:
+    """Fill the sizes of rows as far as their files can be read; return the others.
+
+    A size that was declared (``sizes.txt``) is believed where the file is not there, and checked where it is.
+    """
+    todo = rows[columns.size_states[rows] != READ]
+    chunks = [todo[start : start + _CHUNK] for start in range(0, len(todo), _CHUNK)]
+    found: list[Unreadable] = []
+    shown: tqdm[int] = _progress.bar(total=len(todo), description="reading sizes")
+    with shown:
+        for chunk, sizes in zip(chunks, in_order(_Reader(columns), chunks, threads=_threads(todo)), strict=True):
+            pairs = zip(chunk.tolist(), sizes, strict=True)
+            found.extend(bad for row, size in pairs if (bad := _keep(columns, row, size)) is not None)
+            shown.update(len(chunk))
+    return found
+
+
+def require_sizes(columns: Columns, rows: npt.NDArray[Any]) -> None:
+    """Fill the sizes of rows, or say how many cannot be known and name the first few."""
+    unreadable = known_sizes(columns, rows)
+    if not unreadable:
+        return
+    broken = [image for image in unreadable if isinstance(image.error, ImageError)]
+    if not broken:
+        raise missing_error(columns, [image.name for image in unreadable], len(rows))
+    if len(unreadable) == 1:
+        raise broken[0].error
+    message = f"{len(unreadable)} of {len(rows)} images cannot be read: {_few([image.name for image in unreadable])}"
+    raise DatasetError(
+        message, path=columns.root, cause=str(broken[0].error), cure="replace them, or go on with dataset.readable()"
+    ) from broken[0].error
+
+
+def find_missing(columns: Columns, rows: npt.NDArray[Any]) -> list[int]:
+    """Return the rows whose files are not there."""
+    return [row for row in rows.tolist() if not columns.path(row).is_file()]
+
+
+def require_files(columns: Columns, rows: npt.NDArray[Any]) -> None:
+    """Say how many files are not there and name the first few."""
+    missing = find_missing(columns, rows)
+    if missing:
+        raise missing_error(columns, [columns.names[row] for row in missing], len(rows))
+
+
+def missing_error(columns: Columns, names: Sequence[str], total: int) -> DatasetError:
+    """Build the error that counts missing images and names the first few."""
+    return DatasetError(
+        f"{len(names)} of {total} images are missing: {_few(names)}",
+        path=columns.root,
+        cause="the set was unpacked in part, or moved",
+        cure="fetch the images, or select classes whose images are there",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    columns: Columns
+
+    def __call__(self, rows: npt.NDArray[Any]) -> list[ImageSize | ImageError | None]:
+        return [self._read(row) for row in rows.tolist()]
+
+    def _read(self, row: int) -> ImageSize | ImageError | None:
+        from birdsod import image
+
+        path = self.columns.path(row)
+        try:
+            return image.read_size(path) if path.is_file() else None
+        except ImageError as error:
+            return error
+
+
+def _keep(columns: Columns, row: int, size: ImageSize | ImageError | None) -> Unreadable | None:
+    state = columns.size_states[row]
+    if isinstance(size, ImageError):
+        return _unreadable(columns, row, size)
+    if size is None:
+        missing = missing_error(columns, [columns.names[row]], 1)
+        return _unreadable(columns, row, missing) if state == UNKNOWN else None
+    if state == DECLARED and (size.width, size.height) != tuple(columns.sizes[row].tolist()):
+        raise _contradiction(columns, row, size)
+    columns.sizes[row] = (size.width, size.height)
+    columns.size_states[row] = READ
+    return None
+
+
+def _contradiction(columns: Columns, row: int, size: ImageSize) -> DatasetError:
+    width, height = columns.sizes[row].tolist()
+    turned = (height, width) == (size.width, size.height)
+    return DatasetError(
+        f"image {columns.image_ids[row]} is {size.width} x {size.height} pixels by its header, "
+        f"but {width} x {height} by the given sizes",
+        path=columns.path(row),
+        cause="width and height are swapped, or an EXIF orientation was ignored" if turned else "another set's sizes",
+        cure="delete the list of sizes, so that headers are read, or write it again",
+    )
+
+
+def _unreadable(columns: Columns, row: int, error: ImageError | DatasetError) -> Unreadable:
+    return Unreadable(int(columns.image_ids[row]), columns.names[row], error)
+
+
+def _threads(rows: npt.NDArray[Any]) -> int:
+    # More threads than cores: opening files waits on the disk, most of all on a network.
+    return max(1, min(4 * cores(), int(np.ceil(len(rows) / _CHUNK))))
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
