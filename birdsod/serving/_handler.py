@@ -121,6 +121,8 @@ class Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer a request that the base class could not even read, in the same form as all others."""
         self.close_connection = True
+        # The base class takes what it cannot read for HTTP 0.9, whose answers have no head.
+        self.request_version = self.protocol_version
         self._reply(HTTPStatus(code), {"error": message or explain or HTTPStatus(code).phrase})
         self._linger()
 
