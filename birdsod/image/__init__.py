@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from birdsod.image._decode import MAX_PIXELS, as_rgb, decode, is_truncated
 from birdsod.image._formats import sniff
+from birdsod.image._mirror import mirror
 from birdsod.image._resize import CropBox, center_crop, center_crop_box, encode, resize, resize_shorter
 from birdsod.image._sources import ImageSize, ImageSource, StoredImage, read_size
 
@@ -24,6 +25,7 @@ __all__ = [
     "decode",
     "encode",
     "is_truncated",
+    "mirror",
     "read_size",
     "resize",
     "resize_shorter",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from birdsod.image._formats import Header
     from birdsod.image._sources import ImageSource, StoredImage
 
-__all__ = ["MAX_PIXELS", "as_rgb", "decode", "is_truncated"]
+__all__ = ["MAX_PIXELS", "as_rgb", "decode", "is_truncated", "upright"]
 
 MAX_PIXELS = 100_000_000
 """Images with more pixels are refused before they are decoded: a few bytes can claim gigabytes."""
@@ -87,7 +87,7 @@ def decode(
         raise ImageError("the image cannot be decoded", path=naming(source), cause=cause, cure="get it again")
     if color == "unchanged":
         return pixels
-    return _upright(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if color == "rgb" else pixels, header.orientation)
+    return upright(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if color == "rgb" else pixels, header.orientation)
 
 
 def as_rgb(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -160,7 +160,7 @@ def _breaks_off(header: Header, data: bytes) -> bool:
     return data.find(_END_OF_IMAGE, header.scan) < 0
 
 
-def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Apply an EXIF orientation: transposed first, then mirrored along one axis or both."""
     if orientation >= 5:  # noqa: PLR2004 - orientations 5 to 8 are the transposed ones
         pixels = pixels.swapaxes(0, 1)
