@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from birdsod.dataset import _sizes, _split
-from birdsod.dataset._columns import SPLITS, Columns, Objects
+from birdsod.dataset._columns import SPLITS, Objects
 from birdsod.dataset._paths import frozen, smallest
-from birdsod.dataset._record import ImageRecord
-from birdsod.dataset._tables import build_columns, split_codes
+from birdsod.dataset._tables import build_columns, objects_table, split_codes
+from birdsod.dataset._view import View
 from birdsod.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
     import pandas as pd
@@ -44,7 +44,7 @@ class Readable(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class DetectionDataset:  # noqa: PLW1641 - equal by value with arrays inside, so not hashable
+class DetectionDataset(View):
     """Photographs with boxes, as a value: every operation returns a new data set and edits nothing.
 
     Made by :func:`birdsod.load_cub`, :func:`birdsod.synthetic_birds` or :meth:`from_tables`. Annotations lie in
@@ -66,13 +66,6 @@ class DetectionDataset:  # noqa: PLW1641 - equal by value with arrays inside, so
     >>> birds.select(["036.Northern_Flicker"]).objects.to_dict("records")
     [{'image_id': 2, 'class_id': 0, 'xmin': 3.0, 'ymin': 4.0, 'xmax': 9.0, 'ymax': 9.0}]
     """
-
-    _columns: Columns
-    _rows: npt.NDArray[Any]
-    _splits: npt.NDArray[np.int8]
-    _classes: ClassTable
-    _class_of: npt.NDArray[np.int64] | None
-    _largest: int
 
     @classmethod
     def from_tables(
@@ -113,43 +106,10 @@ class DetectionDataset:  # noqa: PLW1641 - equal by value with arrays inside, so
         absolute = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links and rename the files
         columns = build_columns(images, objects, root=absolute, classes=len(class_table))
         length = len(columns.image_ids)
-        largest = int(columns.image_ids.max()) if length else 0
         rows = smallest(np.arange(length))
+        own = columns.image_ids[columns.originals(rows) < 0]
+        largest = int(own.max()) if own.size else 0
         return cls(columns, rows, frozen(split_codes(images, length)), class_table, None, largest)
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[ImageRecord]:
-        """Yield an :class:`ImageRecord` for each image; all sizes are read first."""
-        self.require_sizes()
-        return (self._record(position) for position in range(len(self)))
-
-    @overload
-    def __getitem__(self, index: int | np.integer[Any]) -> ImageRecord: ...
-    @overload
-    def __getitem__(self, index: slice | npt.NDArray[Any] | Sequence[int] | Sequence[bool]) -> DetectionDataset: ...
-    def __getitem__(
-        self, index: int | np.integer[Any] | slice | npt.NDArray[Any] | Sequence[int] | Sequence[bool]
-    ) -> ImageRecord | DetectionDataset:
-        """Return one image, or the data set of some: by slice, boolean mask or positions."""
-        if isinstance(index, slice):
-            return self._take(index)
-        if isinstance(index, (int, np.integer)):
-            position = range(len(self))[index]
-            _sizes.require_sizes(self._columns, self._rows[position : position + 1])
-            return self._record(position)
-        return self._take(_positions(np.asarray(index), len(self)))
-
-    def __eq__(self, other: object) -> bool:
-        """Say whether two data sets hold the same images, objects, classes and splits in the same order."""
-        if not isinstance(other, DetectionDataset):
-            return NotImplemented
-        if self.root != other.root or self._classes != other._classes or self.names != other.names:
-            return False
-        pairs = zip(self._arrays(), other._arrays(), strict=True)
-        return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
     def __repr__(self) -> str:
         counts = [(name or "not split", int((self._splits == code).sum())) for code, name in enumerate(SPLITS)]
@@ -159,57 +119,6 @@ class DetectionDataset:  # noqa: PLW1641 - equal by value with arrays inside, so
         return (
             f"DetectionDataset({len(self)} images, {self.num_objects} objects, {len(self._classes)} classes; {shown})"
         )
-
-    @property
-    def root(self) -> Path:
-        """The folder that relative paths start from; absolute."""
-        return self._columns.root
-
-    @property
-    def class_table(self) -> ClassTable:
-        """Which class a zero-based class id stands for."""
-        return self._classes
-
-    @property
-    def image_ids(self) -> npt.NDArray[np.int64]:
-        """Ids of the images, int64 of shape ``(n,)``, read-only."""
-        return frozen(self._columns.image_ids[self._rows].astype(np.int64))
-
-    @property
-    def names(self) -> list[str]:
-        """The ``path`` column: POSIX, relative to the root, absolute if outside it."""
-        return [self._columns.names[row] for row in self._rows.tolist()]
-
-    @property
-    def splits(self) -> npt.NDArray[np.str_]:
-        """``"train"``, ``"validation"`` or ``""`` for each image."""
-        return frozen(np.array(SPLITS)[self._splits])
-
-    @property
-    def sizes(self) -> npt.NDArray[np.int64]:
-        """Width and height of the images, int64 of shape ``(n, 2)``; headers are read where they were not yet."""
-        self.require_sizes()
-        return frozen(self._columns.sizes[self._rows].astype(np.int64))
-
-    @property
-    def num_objects(self) -> int:
-        """Number of objects on all images."""
-        return len(self._objects().class_ids)
-
-    @property
-    def largest_image_id(self) -> int:
-        """The largest id of the whole set's own images, whatever was selected; mirrored images come after it."""
-        return self._largest
-
-    @property
-    def mirror_of(self) -> npt.NDArray[np.int64]:
-        """Id of the image that each image mirrors, -1 where it mirrors none."""
-        return frozen(self._columns.originals(self._rows))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the columns hold; slices and selections share them."""
-        return self._columns.nbytes + self._rows.nbytes + self._splits.nbytes
 
     @property
     def images(self) -> pd.DataFrame:
@@ -234,10 +143,7 @@ class DetectionDataset:  # noqa: PLW1641 - equal by value with arrays inside, so
         """The objects table: ``image_id, class_id, xmin, ymin, xmax, ymax``, in pixels as the data set writes them."""
         import pandas as pd
 
-        image_rows, class_ids, boxes = self._objects()
-        columns = {"image_id": self.image_ids[image_rows], "class_id": class_ids}
-        sides = {side: boxes[:, place] for place, side in enumerate(("xmin", "ymin", "xmax", "ymax"))}
-        return pd.DataFrame({**columns, **sides})
+        return pd.DataFrame(objects_table(self._objects(), self.image_ids))
 
     @property
     def classes(self) -> pd.DataFrame:
@@ -334,8 +240,7 @@ class DetectionDataset:  # noqa: PLW1641 - equal by value with arrays inside, so
             _split.check_own(self._splits)
             return self.subset("train"), self.subset("validation")
         image_rows, class_ids, _ = self._objects()
-        groups = self._columns.group_of(self._rows)
-        trained = _split.draw(groups, image_rows, class_ids, fraction=fraction, seed=seed)
+        trained = _split.draw(self._groups(), image_rows, class_ids, fraction=fraction, seed=seed)
         marked = replace(self, _splits=frozen(np.where(trained, 1, 2).astype(np.int8)))
         return marked.subset("train"), marked.subset("validation")
 
@@ -366,31 +271,35 @@ class DetectionDataset:  # noqa: PLW1641 - equal by value with arrays inside, so
         ImageError
             If an image cannot be read; its path is named.
         """
-        from birdsod.dataset._flips import with_flips
+        from birdsod.dataset._flips import mirrored_images, write_mirrors
 
-        return with_flips(self, directory, jobs=jobs)
+        mirrors = self.mirror_of
+        wanted = (self._splits == SPLITS.index("train")) & (mirrors < 0) & ~np.isin(self.image_ids, mirrors)
+        originals = self._take(wanted)
+        originals.require_images()
+        records = list(originals)
+        folder = Path(os.path.abspath(directory))  # noqa: PTH100 - see from_tables
+        paths = write_mirrors(records, folder, root=self.root, jobs=jobs)
+        images = mirrored_images(records, paths, root=self.root, largest=self._largest)
+        return self._followed_by(images | {"group": originals._groups()}, originals)  # noqa: SLF001 - a value of this class
 
-    def require_sizes(self) -> None:
-        """Read the sizes that are not known yet from the headers, many at a time.
+    def _followed_by(self, mirrored: dict[str, npt.NDArray[Any]], originals: DetectionDataset) -> DetectionDataset:
+        """Return this set and then mirrored images, objects in the order of the originals."""
+        from birdsod import bbox
 
-        Raises
-        ------
-        DatasetError
-            If images are missing (counted, the first few named) or a header contradicts the given size.
-        ImageError
-            If an image cannot be read.
-        """
-        _sizes.require_sizes(self._columns, self._rows)
-
-    def require_images(self) -> None:
-        """Check that all image files are there.
-
-        Raises
-        ------
-        DatasetError
-            If some are missing: how many, and the names of the first few.
-        """
-        _sizes.require_files(self._columns, self._rows)
+        image_rows, class_ids, boxes = originals._objects()
+        flipped = bbox.flip_horizontal(boxes, width=mirrored["width"][image_rows])
+        added = objects_table(Objects(image_rows, class_ids, flipped), mirrored["image_id"])
+        images, objects = self._images_table(), objects_table(self._objects(), self.image_ids)
+        joined = DetectionDataset.from_tables(
+            {name: np.concatenate([images[name], mirrored[name]]) for name in images},
+            {name: np.concatenate([objects[name], added[name]]) for name in objects},
+            root=self.root,
+            class_table=self._classes,
+        )
+        # What was read from headers need not be read again; that of the mirrored images is checked when needed.
+        joined._columns.size_states[: len(self)] = self._columns.size_states[self._rows]  # noqa: SLF001 - a value of this class
+        return replace(joined, _largest=self._largest)
 
     def readable(self) -> Readable:
         """Part the images whose size is known from those whose file is missing or cannot be read.
@@ -403,61 +312,3 @@ class DetectionDataset:  # noqa: PLW1641 - equal by value with arrays inside, so
         refused = _sizes.known_sizes(self._columns, self._rows)
         kept = ~np.isin(self.image_ids, [bad.image_id for bad in refused])
         return Readable(self._take(kept), tuple(refused))
-
-    def _objects(self) -> Objects:
-        objects = self._columns.objects(self._rows)
-        if self._class_of is None:
-            return objects
-        class_ids = self._class_of[objects.class_ids]
-        kept = class_ids >= 0
-        return Objects(objects.image_rows[kept], class_ids[kept], objects.boxes[kept])
-
-    def _arrays(self) -> tuple[npt.NDArray[Any], ...]:
-        groups = self._columns.group_of(self._rows)
-        return (self.image_ids, self._splits, groups, self.mirror_of, *self._objects())
-
-    def _take(self, positions: slice | npt.NDArray[Any]) -> DetectionDataset:
-        return replace(self, _rows=frozen(self._rows[positions]), _splits=frozen(self._splits[positions]))
-
-    def _record(self, position: int) -> ImageRecord:
-        row = int(self._rows[position])
-        columns = self._columns
-        objects = columns.objects(np.array([row]))
-        class_ids, boxes = objects.class_ids, objects.boxes
-        if self._class_of is not None:
-            class_ids = self._class_of[class_ids]
-            class_ids, boxes = class_ids[class_ids >= 0], boxes[class_ids >= 0]
-        width, height = columns.sizes[row].tolist()
-        name = columns.names[row]
-        split = SPLITS[self._splits[position]]
-        return ImageRecord(
-            int(columns.image_ids[row]),
-            columns.root / name,
-            name,
-            width,
-            height,
-            split,
-            frozen(class_ids),
-            frozen(boxes),
-        )
-
-
-def _positions(index: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
-    """Return a mask or positions that numpy may use, each image at most once."""
-    if index.dtype == bool:
-        if index.shape != (length,):
-            message = f"a mask of shape {index.shape} does not fit {length} images"
-            raise IndexError(message)
-        return index
-    if index.size == 0:
-        return np.zeros(0, dtype=np.intp)
-    if index.dtype.kind not in "iu" or index.ndim != 1:
-        message = f"images are picked by position, slice or mask, not by {index.dtype} of shape {index.shape}"
-        raise TypeError(message)
-    positions = np.where(index < 0, index + length, index)
-    if positions.min() < 0 or positions.max() >= length:
-        message = f"position {index[(positions < 0) | (positions >= length)][0]} is outside {length} images"
-        raise IndexError(message)
-    if len(np.unique(positions)) < len(positions):
-        raise DatasetError("an image is picked twice", cause="sampling with replacement", cure="pick each image once")
-    return positions

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from birdsod.dataset._columns import Objects
+
     Table = Mapping[str, Any] | pd.DataFrame
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -33,6 +35,7 @@ def build_columns(images: Table, objects: Table, *, root: Path, classes: int) ->
     order = np.argsort(image_rows, kind="stable")
     counts = np.bincount(image_rows, minlength=len(image_ids))
     boxes = _boxes(objects, len(image_rows))[order]
+    groups, mirror_of = _families(images, image_ids)
     return Columns(
         root=root,
         image_ids=smallest(image_ids),
@@ -42,9 +45,15 @@ def build_columns(images: Table, objects: Table, *, root: Path, classes: int) ->
         boxes=narrow_boxes(boxes),
         sizes=sizes,
         size_states=states,
-        groups=narrow(_optional(images, "group", len(image_ids))),
-        mirror_of=narrow(_optional(images, "mirror_of", len(image_ids))),
+        groups=narrow(groups),
+        mirror_of=narrow(mirror_of),
     )
+
+
+def objects_table(objects: Objects, image_ids: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+    """Lay objects out as a table; ``image_ids`` are those that their rows count."""
+    table = {"image_id": image_ids[objects.image_rows], "class_id": objects.class_ids}
+    return table | {side: objects.boxes[:, place] for place, side in enumerate(_SIDES)}
 
 
 def split_codes(images: Table, length: int) -> npt.NDArray[np.int8]:
@@ -101,6 +110,20 @@ def _strings(table: Table, name: str, length: int) -> list[str]:
         message = f"column {name!r} has {len(values)} rows where {length} are expected"
         raise DatasetError(message, cure="give columns of equal length")
     return values
+
+
+def _families(
+    images: Table, image_ids: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.int64] | None]:
+    """Return groups and originals, None where each image stands for itself."""
+    mirror_of, groups = (_optional(images, name, len(image_ids)) for name in ("mirror_of", "group"))
+    if mirror_of is not None and (mirror_of < 0).all():
+        mirror_of = None
+    if groups is None and mirror_of is not None:
+        groups = np.where(mirror_of < 0, image_ids, mirror_of)
+    if groups is not None and np.array_equal(groups, image_ids):
+        groups = None
+    return groups, mirror_of
 
 
 def _image_ids(images: Table) -> npt.NDArray[np.int64]:
