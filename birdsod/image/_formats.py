@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Header", "HeaderError", "parse", "sniff"]
 
+# Most JPEG headers end within these bytes.
+_START = 4096
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112
 _UPRIGHT = 1
 _EXIF = b"Exif\x00\x00"
 # Start-of-frame markers; C4, C8 and CC lie among them but define tables.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
+_FILL, _START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xFF, 0xDA, 0xD9, 0xE1
 # Markers that stand alone, without a length: TEM, RST0 to RST7, SOI.
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _OLD_BMP_HEADER = 12
@@ -27,8 +28,7 @@ class HeaderError(Exception):
     """The header breaks off or contradicts itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """Size as stored, before the orientation is applied, and for JPEG where the coded pixels begin."""
 
     kind: str
@@ -77,10 +77,11 @@ def sniff(data: bytes) -> str | None:
 
 def parse(stream: BinaryIO) -> Header | None:
     """Return the header of an image, or None where the bytes are no image of a known kind."""
-    kind = sniff(stream.read(12))
+    start = stream.read(_START)
+    kind = sniff(start)
     if kind is None:
         return None
-    header = _READERS[kind](stream)
+    header = _READERS[kind](start, stream)
     if header.width <= 0 or header.height <= 0:
         message = f"the header gives a size of {header.width} x {header.height}"
         raise HeaderError(message)
@@ -94,36 +95,41 @@ def _take(stream: BinaryIO, count: int) -> bytes:
     return data
 
 
-def _jpeg(stream: BinaryIO) -> Header:
-    stream.seek(2)
-    width = height = 0
-    orientation = None
+def _jpeg(data: bytes, stream: BinaryIO) -> Header:
     while True:
-        marker = _next_marker(stream)
-        if marker in _ALONE:
-            continue
-        if marker == _END_OF_IMAGE:
+        try:
+            return _jpeg_header(data)
+        except IndexError:
+            # Profiles and thumbnails can make a header long.
+            more = stream.read(8 * len(data))
+            if not more:
+                raise HeaderError("the file ends within its header") from None
+            data += more
+
+
+def _jpeg_header(data: bytes) -> Header:
+    """Walk the segments up to the pixels; an IndexError says that more bytes are needed."""
+    width = height = orientation = 0
+    place = 2
+    while True:
+        marker = data[place + 1]
+        if data[place] != _FILL or marker == _FILL:
+            # Filling bytes and rubbish between segments are passed over, as libjpeg does it.
+            place += 1
+        elif marker in _ALONE:
+            place += 2
+        elif marker == _END_OF_IMAGE:
             raise HeaderError("the file holds no picture")
-        length = int.from_bytes(_take(stream, 2), "big") - 2
-        if marker == _START_OF_SCAN:
-            return Header("image/jpeg", width, height, orientation or _UPRIGHT, stream.tell() + length)
-        if marker in _FRAMES:
-            frame = _take(stream, max(length, 5))
-            height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
-        elif marker == _APP1 and orientation is None:
-            segment = _take(stream, max(length, 0))
-            orientation = _orientation(segment[6:]) if segment[:6] == _EXIF else None
         else:
-            stream.seek(max(length, 0), 1)
-
-
-def _next_marker(stream: BinaryIO) -> int:
-    byte = _take(stream, 1)
-    while byte != b"\xff":
-        byte = _take(stream, 1)
-    while byte == b"\xff":
-        byte = _take(stream, 1)
-    return byte[0]
+            end = place + 2 + (data[place + 2] << 8 | data[place + 3])
+            if marker == _START_OF_SCAN:
+                return Header("image/jpeg", width, height, orientation or _UPRIGHT, end)
+            if marker in _FRAMES:
+                height, width = data[place + 5] << 8 | data[place + 6], data[place + 7] << 8 | data[place + 8]
+            elif marker == _APP1 and not orientation and data[place + 4 : place + 10] == _EXIF:
+                data[end - 1]  # all of it must be there
+                orientation = _orientation(data[place + 10 : end])
+            place = max(end, place + 4)
 
 
 def _orientation(exif: bytes) -> int:
@@ -153,7 +159,7 @@ def _big(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
 
-def _png(stream: BinaryIO) -> Header:
+def _png(_start: bytes, stream: BinaryIO) -> Header:
     stream.seek(8)
     first = _take(stream, 16)
     if first[4:8] != b"IHDR":
@@ -164,7 +170,7 @@ def _png(stream: BinaryIO) -> Header:
     return Header("image/png", width, height, _orientation(exif))
 
 
-def _webp(stream: BinaryIO) -> Header:
+def _webp(_start: bytes, stream: BinaryIO) -> Header:
     stream.seek(12)
     first = _take(stream, 18)
     kind, body = first[:4], first[8:]
@@ -195,13 +201,13 @@ def _find_chunk(stream: BinaryIO, wanted: bytes, split: Callable[[bytes], tuple[
     return b""
 
 
-def _gif(stream: BinaryIO) -> Header:
+def _gif(_start: bytes, stream: BinaryIO) -> Header:
     stream.seek(6)
     size = _take(stream, 4)
     return Header("image/gif", _little(size[:2]), _little(size[2:]))
 
 
-def _bmp(stream: BinaryIO) -> Header:
+def _bmp(_start: bytes, stream: BinaryIO) -> Header:
     stream.seek(14)
     length = _little(_take(stream, 4))
     if length == _OLD_BMP_HEADER:
@@ -215,7 +221,7 @@ def _bmp(stream: BinaryIO) -> Header:
     return Header("image/bmp", int.from_bytes(size[:4], "little", signed=True), height)
 
 
-_READERS: dict[str, Callable[[BinaryIO], Header]] = {
+_READERS: dict[str, Callable[[bytes, BinaryIO], Header]] = {
     "image/jpeg": _jpeg,
     "image/png": _png,
     "image/webp": _webp,

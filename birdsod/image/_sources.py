@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
@@ -102,7 +101,7 @@ def open_image(source: StoredImage) -> Iterator[BinaryIO]:
         yield io.BytesIO(source)
         return
     try:
-        with Path(source).open("rb") as stream:
+        with open(source, "rb") as stream:  # noqa: PTH123 - half the time of Path.open, and sizes are read by the million
             yield stream
     except FileNotFoundError as error:
         raise ImageError("the image is missing", path=source, cure="check the path and the image folder") from error
