@@ -8,9 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 
 # name -> module of this package that holds it
-_HOME: dict[str, str] = {}
+_HOME: dict[str, str] = {
+    "class_tables": "detections",
+    "detections": "detections",
+    "ground_truth_and_predictions": "detections",
+}
 
-__all__: list[str] = []
+__all__ = ["class_tables", "detections", "ground_truth_and_predictions"]
 
 
 def __getattr__(name: str) -> object:
