@@ -1,0 +1,115 @@
+"""The engine on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from birdsod.errors import HyperparameterError, TrainingError
+from birdsod.estimator._launch import JobProcess, new_job_directory
+from birdsod.estimator._local_job import TRAIN, LocalJob
+from birdsod.ssd.job_files import JobFiles, JobSpec
+from birdsod.ssd.recipe import RECIPES, resolve
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from birdsod.hyperparameters import Hyperparameters
+    from birdsod.recordio import Packed
+    from birdsod.ssd.options import LocalOptions
+
+__all__ = ["LocalEstimator"]
+
+
+class LocalEstimator:
+    """Trains on this machine, each job in a process and a folder of its own.
+
+    Parameters
+    ----------
+    params : Hyperparameters
+        Hyperparameters of the algorithm.
+    output_dir : path-like
+        Where the folders of the jobs are made.
+    options : LocalOptions, optional
+        What only this engine knows.
+
+    Examples
+    --------
+    >>> from birdsod import Hyperparameters
+    >>> params = Hyperparameters(num_classes=5, num_training_samples=150, base_network="efficientnet-lite0")
+    >>> LocalEstimator(params, "work/jobs").params.num_classes
+    5
+    """
+
+    def __init__(
+        self,
+        params: Hyperparameters,
+        output_dir: str | os.PathLike[str],
+        *,
+        options: LocalOptions | None = None,
+        _command: Sequence[str] = TRAIN,
+    ) -> None:
+        from birdsod.ssd.options import LocalOptions
+
+        self.params = params
+        self.options = options or LocalOptions()
+        self.output_dir = Path(output_dir)
+        self._command = _command
+
+    def fit(self, data: Packed, *, wait: bool = True, logs: bool = True) -> LocalJob:
+        """Train on packed data.
+
+        An interrupt while waiting stops the job, which leaves a checkpoint: ``LocalJob.attach`` finds it
+        and ``resume`` goes on.
+
+        Parameters
+        ----------
+        data : Packed
+            What :func:`birdsod.pack` returned, with the channels ``train`` and ``validation``.
+        wait : bool, default True
+            Wait until the job is over; otherwise return as soon as it runs. It runs on even when Python ends.
+        logs : bool, default True
+            Whether its log lines are printed while it is waited for.
+
+        Returns
+        -------
+        LocalJob
+
+        Raises
+        ------
+        HyperparameterError
+            If the hyperparameters do not fit the data or this engine.
+        TrainingError
+            If the job failed, where it is waited for, with its reason and its last lines.
+        """
+        self._check(data)
+        directory = new_job_directory(self.output_dir.resolve())
+        files = JobFiles(directory)
+        JobSpec.of(directory.name, self.params, self.options, data).write(files.spec)
+        job = LocalJob(directory, JobProcess.start(files, self._command), self._command)
+        if wait:
+            job.follow_or_stop(show=logs)
+        return job
+
+    def _check(self, data: Packed) -> None:
+        missing = [name for name in ("train", "validation") if name not in data.channels]
+        if missing:
+            cure = 'pack({"train": ..., "validation": ...}, ...)'
+            raise TrainingError(f"no channel {' and no channel '.join(missing)}", path=data.directory, cure=cure)
+        fitting = {
+            "num_classes": (self.params.num_classes, len(data.class_table)),
+            "num_training_samples": (self.params.num_training_samples, data.channels["train"].records),
+        }
+        for name, (given, wanted) in fitting.items():
+            if given != wanted:
+                message = f"{name} does not fit the data, which have {wanted}"
+                cure = "make them with Hyperparameters.for_data of these data"
+                raise HyperparameterError(message, path=data.directory, value=given, cure=cure)
+        if self.params.base_network not in RECIPES:
+            cure = f"choose {' or '.join(RECIPES)}"
+            raise HyperparameterError("no base network of this engine", value=self.params.base_network, cure=cure)
+        resolve(self.params, self.options)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.params.base_network!r}, output_dir={str(self.output_dir)!r})"

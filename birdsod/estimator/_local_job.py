@@ -1,0 +1,366 @@
+"""A training job on this machine."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from birdsod import training_log
+from birdsod.errors import TrainingError
+from birdsod.estimator import _log
+from birdsod.estimator._launch import JobProcess
+from birdsod.ssd.job_files import (
+    COMPLETED,
+    FAILED,
+    IN_PROGRESS,
+    STOPPED,
+    STOPPING,
+    JobFiles,
+    JobSpec,
+    JobStatus,
+    now,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+
+    from birdsod.classes import ClassTable
+    from birdsod.detections import Detections
+    from birdsod.estimator._detector import LocalDetector
+    from birdsod.image import ImageSource
+    from birdsod.ssd.model import Model
+
+__all__ = ["TRAIN", "LocalJob"]
+
+TRAIN = (sys.executable, "-m", "birdsod.ssd.job")
+_OVER = frozenset({COMPLETED, FAILED, STOPPED})
+_GRACE_SECONDS = 120.0
+_LAST_LINES = 6
+
+
+class LocalJob:
+    """A training job on this machine: a process, and a folder that outlives it.
+
+    :meth:`LocalEstimator.fit <birdsod.estimator.LocalEstimator.fit>` makes one; :meth:`attach` finds it again
+    in a later session.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        Folder of the job.
+    process : JobProcess
+        The process that trains.
+    command : sequence of str
+        What starts a training process; the folder is appended.
+    """
+
+    def __init__(self, directory: Path, process: JobProcess, command: Sequence[str] = TRAIN) -> None:
+        self._files = JobFiles(directory)
+        self._spec = JobSpec.read(self._files.spec)
+        self._process = process
+        self._command = command
+        self._stopping = False
+        self._model: Model | None = None
+
+    @classmethod
+    def attach(cls, directory: str | os.PathLike[str]) -> Self:
+        """Return a job of an earlier session, running or over.
+
+        Parameters
+        ----------
+        directory : path-like
+            Folder of the job: the output folder of its estimator, and in it the job's name.
+
+        Returns
+        -------
+        LocalJob
+
+        Raises
+        ------
+        TrainingError
+            If there is no job.
+        """
+        folder = Path(directory).resolve()
+        return cls(folder, JobProcess.find(JobFiles(folder)))
+
+    @property
+    def name(self) -> str:
+        """Name of the job."""
+        return self._spec.name
+
+    @property
+    def directory(self) -> Path:
+        """Folder of the job."""
+        return self._files.directory
+
+    @property
+    def classes(self) -> ClassTable:
+        """What the class ids of a prediction stand for."""
+        return self._spec.classes
+
+    @property
+    def status(self) -> str:
+        """``InProgress``, ``Completed``, ``Failed``, ``Stopping`` or ``Stopped``."""
+        state = self.state()
+        return STOPPING if self._stopping and state.status == IN_PROGRESS else state.status
+
+    @property
+    def artifact(self) -> Path:
+        """The trained model, ``model.tar.gz``.
+
+        Raises
+        ------
+        TrainingError
+            If the job has none (yet).
+        """
+        if not self._files.artifact.is_file():
+            message = f"the job has no model: its status is {self.status}"
+            raise TrainingError(message, path=self.directory, cure="wait() for it, or resume() it")
+        return self._files.artifact
+
+    def state(self) -> JobStatus:
+        """Return the status with all that belongs to it: reason, epochs and updates done, seconds trained.
+
+        Returns
+        -------
+        JobStatus
+        """
+        # Asked before reading: what the process wrote before it ended is read in any case.
+        running = self._process.running
+        told = self._told()
+        if told is not None and (told.status in _OVER or running or told.process.alive):
+            return told
+        if running:
+            return JobStatus(status=IN_PROGRESS, process=self._process.mark, started=now())
+        return self._settle(told)
+
+    def wait(self) -> None:
+        """Wait until the job is over, its log lines shown meanwhile.
+
+        An interrupt ends the waiting, not the job; :meth:`stop` ends the job.
+
+        Raises
+        ------
+        TrainingError
+            If the job failed, with its own reason and the lines that led to it.
+        """
+        self.follow()
+
+    def follow(self, *, start: int = 0, show: bool = True) -> None:
+        """Wait until the job is over, and choose what is shown of its log.
+
+        Parameters
+        ----------
+        start : int, default 0
+            Bytes of the log that are passed over.
+        show : bool, default True
+            Whether the lines are printed; a progress bar is shown in any case where someone watches.
+
+        Raises
+        ------
+        TrainingError
+            If the job failed.
+        """
+        _log.follow(self._files.log, start=start, running=self._running, description=self.name, show=show)
+        state = self.state()
+        if state.status == FAILED:
+            raise TrainingError(state.reason or "the training failed", path=self.directory, cause=self._last_words())
+
+    def stop(self) -> None:
+        """Ask the job to stop and wait until it has; it leaves a checkpoint, and :meth:`resume` goes on from it.
+
+        A job that is over stays as it is.
+        """
+        if not self._running():
+            return
+        self._stopping = True
+        try:
+            process = self._process if self._process.running else JobProcess(self.state().process)
+            process.terminate(_GRACE_SECONDS)
+        finally:
+            self.state()
+            self._stopping = False
+
+    def resume(self, *, wait: bool = True) -> Self:
+        """Go on with a job that was stopped or has failed, from its last checkpoint.
+
+        Parameters
+        ----------
+        wait : bool, default True
+            As for ``fit``.
+
+        Returns
+        -------
+        LocalJob
+            This job.
+
+        Raises
+        ------
+        TrainingError
+            If the job runs or is complete, or fails again.
+        """
+        status = self.status
+        if status not in {STOPPED, FAILED}:
+            cure = "wait() for it" if status == IN_PROGRESS else "train anew with more epochs"
+            raise TrainingError(f"nothing to resume: the status is {status}", path=self.directory, cure=cure)
+        said = self._files.log.stat().st_size if self._files.log.exists() else 0
+        self._files.status.unlink(missing_ok=True)
+        self._process = JobProcess.start(self._files, self._command)
+        if wait:
+            self.follow_or_stop(start=said)
+        return self
+
+    def follow_or_stop(self, *, start: int = 0, show: bool = True) -> None:
+        """Wait as :meth:`follow` does, but stop the job if the waiting is interrupted.
+
+        Parameters
+        ----------
+        start : int, default 0
+            As for :meth:`follow`.
+        show : bool, default True
+            As for :meth:`follow`.
+        """
+        try:
+            self.follow(start=start, show=show)
+        except BaseException:
+            self.stop()
+            raise
+
+    def logs(self) -> list[str]:
+        """Return the log lines so far, oldest first.
+
+        Returns
+        -------
+        list of str
+        """
+        return _log.read_lines(self._files.log)
+
+    def metrics(self) -> pd.DataFrame:
+        """Return what the log says about quality, one row an epoch.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``epoch``, ``cross_entropy``, ``smooth_l1``, ``map`` and ``throughput``.
+        """
+        return training_log.to_frame(self.logs())
+
+    def predict(self, image: ImageSource) -> Detections:
+        """Find the objects in one image, in this process and without hosting.
+
+        Parameters
+        ----------
+        image : str, path-like, bytes or numpy.ndarray
+            A file, its bytes, or an RGB array of shape (height, width, 3), ``uint8``.
+
+        Returns
+        -------
+        Detections
+
+        Raises
+        ------
+        ImageError
+            If the image cannot be read.
+        TrainingError
+            If the job has no model (yet).
+        """
+        return self._loaded().predict(image)
+
+    def predict_batch(self, images: Iterable[ImageSource]) -> list[Detections]:
+        """Find the objects in several images at once.
+
+        Parameters
+        ----------
+        images : iterable of image source
+            As :meth:`predict` takes them.
+
+        Returns
+        -------
+        list of Detections
+            In the order of the images.
+
+        Raises
+        ------
+        ImageError, TrainingError
+            As :meth:`predict`.
+        """
+        return self._loaded().predict_batch(list(images))
+
+    def deploy(self, *, host: str = "127.0.0.1", port: int = 0) -> LocalDetector:
+        """Serve the trained model over HTTP in a process of its own, and wait until it answers.
+
+        Parameters
+        ----------
+        host : str, default "127.0.0.1"
+            Address to listen at; others than the loopback's let other machines in.
+        port : int, default 0
+            Port to listen at; 0 takes a free one.
+
+        Returns
+        -------
+        LocalDetector
+            To be used in a ``with`` block, or closed by hand.
+
+        Raises
+        ------
+        TrainingError
+            If the job has no model (yet).
+        ServingError
+            If the server does not start.
+        """
+        from birdsod.estimator._detector import LocalDetector
+        from birdsod.serving import start_server
+
+        return LocalDetector(self.name, start_server(self.artifact, host=host, port=port), self.classes)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, status={self.status!r})"
+
+    def _loaded(self) -> Model:
+        if self._model is None:
+            from birdsod.ssd import load_model
+
+            self._model = load_model(self.artifact)
+        return self._model
+
+    def _running(self) -> bool:
+        return self.state().status not in _OVER
+
+    def _told(self) -> JobStatus | None:
+        return JobStatus.read(self._files.status) if self._files.status.exists() else None
+
+    def _settle(self, told: JobStatus | None) -> JobStatus:
+        """Write the end of a job whose process is gone without having told it."""
+        code = self._process.exit_code
+        stopped = self._stopping or code == -signal.SIGTERM
+        state = JobStatus(
+            status=STOPPED if stopped else FAILED,
+            process=told.process if told else self._process.mark,
+            started=told.started if told else now(),
+            ended=now(),
+            reason=None if stopped else _reason(code),
+            epoch=told.epoch if told else 0,
+            updates=told.updates if told else 0,
+            seconds=told.seconds if told else 0.0,
+        )
+        state.write(self._files.status)
+        return state
+
+    def _last_words(self) -> str:
+        lines = _log.tail(self._files.log, _LAST_LINES) + _log.tail(self._files.output, _LAST_LINES)
+        return " | ".join(lines) or "it said nothing"
+
+
+def _reason(code: int | None) -> str:
+    if code is None:
+        return "the training process is gone without a word"
+    if code >= 0:
+        return f"the training process ended with exit code {code} and no word"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    hint = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
+    return f"the training process was ended by {name}{hint}"
