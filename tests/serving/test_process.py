@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from birdsod.errors import ServingError
 from birdsod.serving import process, start_server
+from birdsod.ssd._process import ProcessMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ def start(mode: str = "good", timeout: float = 60.0) -> process.ServerProcess:
 def gone(pid: int, seconds: float = 30.0) -> bool:
     """Wait until a process is gone."""
     deadline = time.monotonic() + seconds
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+    while ProcessMark.of(pid).born is not None:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -130,7 +130,7 @@ def test_it_goes_when_its_owner_is_killed_and_a_fork_of_it_lives_on(
     fork = first_line(running)
     running.kill()
     assert gone(pid)
-    assert psutil.pid_exists(fork)
+    assert not gone(fork, 0.0)
     os.kill(fork, signal.SIGKILL)
     running.communicate(timeout=60)
 
@@ -170,8 +170,7 @@ def test_a_server_that_does_not_go_is_killed(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_terminated_server_ends_well() -> None:
     server = start()
-    running = psutil.Process(server.pid)
-    running.terminate()
+    os.kill(server.pid, signal.SIGTERM)
     assert gone(server.pid)
     server.close()
 
