@@ -9,12 +9,46 @@ from importlib import import_module
 
 # name -> module of this package that holds it
 _HOME: dict[str, str] = {
+    "IMAGE_KINDS": "images",
+    "ImageFile": "images",
+    "ListedImages": "lists",
+    "MadeImage": "lists",
+    "ORIENTED_KINDS": "images",
+    "boxes_anywhere": "boxes",
+    "boxes_inside": "boxes",
     "class_tables": "detections",
     "detections": "detections",
     "ground_truth_and_predictions": "detections",
+    "image_bytes": "images",
+    "image_files": "images",
+    "image_names": "lists",
+    "image_sizes": "boxes",
+    "list_lines": "lists",
+    "listed_images": "lists",
+    "pixels": "images",
+    "whole_boxes_inside": "boxes",
 }
 
-__all__ = ["class_tables", "detections", "ground_truth_and_predictions"]
+__all__ = [  # noqa: F822 - loaded when first used
+    "IMAGE_KINDS",
+    "ORIENTED_KINDS",
+    "ImageFile",
+    "ListedImages",
+    "MadeImage",
+    "boxes_anywhere",
+    "boxes_inside",
+    "class_tables",
+    "detections",
+    "ground_truth_and_predictions",
+    "image_bytes",
+    "image_files",
+    "image_names",
+    "image_sizes",
+    "list_lines",
+    "listed_images",
+    "pixels",
+    "whole_boxes_inside",
+]
 
 
 def __getattr__(name: str) -> object:
