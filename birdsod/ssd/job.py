@@ -1,0 +1,153 @@
+"""The training process of a local job: ``python -m birdsod.ssd.job JOB_DIR``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import traceback
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from birdsod import training_log as log
+from birdsod.errors import BirdsodError
+from birdsod.ssd import job_files
+from birdsod.ssd._process import ProcessMark
+from birdsod.ssd.job_files import JobFiles, JobSpec, JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from birdsod.ssd.loop import Outcome
+
+__all__ = ["main"]
+
+_STATUS_EVERY = 1.0  # seconds
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Stop:
+    """Whether someone asked this process to stop; a second signal ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._hear) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hear(self, number: int, _: object) -> None:
+        self.asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+
+class _Diary:
+    """Writes ``log.txt`` and ``status.json``."""
+
+    def __init__(self, files: JobFiles) -> None:
+        self._files = files
+        self._written = -_STATUS_EVERY
+        self.status = JobStatus(status=job_files.IN_PROGRESS, process=_own_mark(), started=job_files.now())
+        if files.status.exists():
+            earlier = JobStatus.read(files.status)
+            self.status = replace(self.status, epoch=earlier.epoch, updates=earlier.updates, seconds=earlier.seconds)
+        self.status.write(files.status)
+
+    def line(self, text: str, level: str = "INFO") -> None:
+        with self._files.log.open("a", encoding="utf-8") as stream:
+            stream.write(log.stamped(text, level=level, thread=self.status.process.pid) + "\n")
+
+    def progress(self, outcome: Outcome) -> None:
+        self._take(outcome)
+        if time.monotonic() - self._written >= _STATUS_EVERY:
+            self._write()
+
+    def end(self, status: str, outcome: Outcome | None = None, reason: str | None = None) -> None:
+        if outcome is not None:
+            self._take(outcome)
+        self.status = replace(self.status, status=status, reason=reason, ended=job_files.now())
+        self._write()
+
+    def _take(self, outcome: Outcome) -> None:
+        self.status = replace(
+            self.status, epoch=outcome.epochs, updates=outcome.updates, seconds=round(outcome.seconds, 3)
+        )
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        self.status.write(self._files.status)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train the job in a folder to its end, or until a signal asks to stop; go on where a checkpoint lies.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        The folder of the job; those of the command line, unless given.
+
+    Returns
+    -------
+    int
+        0 if the model is there or a stop was asked for, 1 if training failed, 2 if the arguments are wrong.
+    """
+    chosen = sys.argv[1:] if arguments is None else arguments
+    if len(chosen) != 1:
+        sys.stderr.write("usage: python -m birdsod.ssd.job JOB_DIR\n")
+        return 2
+    files, stop = JobFiles(Path(chosen[0])), _Stop()
+    with stop.listening():
+        diary = _Diary(files)
+        try:
+            outcome = _train(files, diary, stop)
+        except Exception as error:  # noqa: BLE001 - whatever happened, the job says so
+            return _failed(diary, error)
+        diary.end(job_files.COMPLETED if outcome.completed else job_files.STOPPED, outcome, outcome.reason)
+        return 0
+
+
+def _train(files: JobFiles, diary: _Diary, stop: _Stop) -> Outcome:
+    # Only here: reading a wrong command line must not cost seconds.
+    from birdsod.recordio import Packed
+    from birdsod.ssd.loop import Reports
+    from birdsod.ssd.surroundings import keep_memory
+    from birdsod.ssd.training import train
+
+    keep_memory()
+    spec = JobSpec.read(files.spec)
+    return train(
+        Packed.open(spec.data),
+        spec.parameters(),
+        spec.local_options(),
+        directory=files.directory,
+        reports=Reports(line=diary.line, progress=diary.progress, stop=stop),
+    )
+
+
+def _failed(diary: _Diary, error: Exception) -> int:
+    if not isinstance(error, BirdsodError):
+        traceback.print_exception(error)
+    reason = str(error) if isinstance(error, BirdsodError) else f"{type(error).__name__}: {error}"
+    diary.line(log.error_line(reason), level="ERROR")
+    diary.end(job_files.FAILED, reason=" ".join(reason.split()))
+    return 1
+
+
+def _own_mark() -> ProcessMark:
+    import os
+
+    return ProcessMark.of(os.getpid())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

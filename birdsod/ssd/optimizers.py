@@ -1,0 +1,117 @@
+"""The rules by which weights are updated, and the running mean of the weights."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+    from birdsod.hyperparameters import Hyperparameters
+    from birdsod.ssd.network import SSD
+    from birdsod.ssd.recipe import Recipe
+
+__all__ = ["Average", "make_optimizer", "set_rate"]
+
+_FACTOR = "rate_factor"
+
+
+def make_optimizer(network: SSD, recipe: Recipe, params: Hyperparameters) -> torch.optim.Optimizer:
+    """Return the optimizer of a run over the weights that are not frozen.
+
+    Base network and detection layers have learning rates of their own. Weight decay pulls at weights only, not at
+    biases or at what normalises; with ``adam`` and ``adadelta`` it has no effect, as in the algorithm.
+
+    Parameters
+    ----------
+    network : SSD
+        With its layers frozen already.
+    recipe : Recipe
+        Which optimizer, and its numbers.
+    params : Hyperparameters
+        The momentum of ``sgd``.
+
+    Returns
+    -------
+    torch.optim.Optimizer
+    """
+    groups = list(_groups(network, recipe))
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, fused=True)
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=params.momentum)
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=recipe.learning_rate, alpha=0.9)
+    for group in groups:
+        group["weight_decay"] = 0.0
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups)
+    return torch.optim.Adadelta(groups, rho=0.9, eps=1e-5)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next update; ``adadelta`` finds its own, as in MXNet.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Made by :func:`make_optimizer`.
+    rate : float
+        Of the detection layers.
+    """
+    peak = 1.0 if isinstance(optimizer, torch.optim.Adadelta) else rate
+    for group in optimizer.param_groups:
+        group["lr"] = peak * group[_FACTOR]
+
+
+def _groups(network: SSD, recipe: Recipe) -> Iterator[dict[str, object]]:
+    halves = ((network.base_parameters(), recipe.base_rate_factor), (network.new_parameters(), 1.0))
+    for parameters, factor in halves:
+        for pulled in (True, False):
+            chosen = [each for each in parameters if (each.ndim > 1) == pulled]
+            if chosen:
+                yield {"params": chosen, "weight_decay": recipe.weight_decay if pulled else 0.0, _FACTOR: factor}
+
+
+class Average:
+    """A running mean of a network's weights and statistics, itself a network.
+
+    Parameters
+    ----------
+    network : SSD
+        The network that is trained.
+    decay : float
+        Share of the mean that each update keeps; less at the start, where the mean would be of nothing.
+    """
+
+    def __init__(self, network: SSD, decay: float) -> None:
+        self.network = copy.deepcopy(network)
+        self.network.eval()
+        self._decay = decay
+        learning = {name for name, each in network.named_parameters() if each.requires_grad}
+        frozen = {name for name, _ in network.named_parameters()} - learning
+        self._names = [name for name in network.state_dict() if name not in frozen]
+
+    @torch.no_grad()
+    def follow(self, network: nn.Module, updates: int) -> None:
+        """Take in the weights after an update.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            The network that is trained.
+        updates : int
+            Updates done so far.
+        """
+        keep = min(self._decay, (1 + updates) / (10 + updates))
+        latest, mean = network.state_dict(), self.network.state_dict()
+        for name in self._names:
+            if mean[name].is_floating_point():
+                mean[name].lerp_(latest[name], 1 - keep)
+            else:
+                mean[name].copy_(latest[name])
