@@ -55,15 +55,15 @@ def validate(
     given = np.broadcast_to(given, np.broadcast_shapes(given.shape, outer.shape)).reshape(-1, 4)
     outer = np.broadcast_to(outer, given.shape) if outer.ndim == 1 else outer.reshape(-1, 4)
     inner = np.where(np.isinf(outer), -np.inf, 0.0)
-    sound = np.isfinite(given).all(axis=-1) & (given[:, 2:] > given[:, :2]).all(axis=-1)
-    sound &= ((given >= inner - tolerance) & (given <= outer + tolerance)).all(axis=-1)
+    outside = (given < inner - tolerance) | (given > outer + tolerance)
+    sound = np.isfinite(given).all(axis=-1) & (given[:, 2:] > given[:, :2]).all(axis=-1) & ~outside.any(axis=-1)
     if not sound.all():
         row = int(np.argmin(sound))
-        message = f"the box {_fault(given[row], outer[row], tolerance)}"
+        message = f"the box {_fault(given[row], outer[row], outside[row])}"
         raise BoxError(message, record=row, value=given[row].tolist())
 
 
-def _fault(box: NDArray[np.float64], outer: NDArray[np.float64], tolerance: float) -> str:
+def _fault(box: NDArray[np.float64], outer: NDArray[np.float64], outside: NDArray[np.bool_]) -> str:
     for side, number in zip(_SIDES, box, strict=True):
         if not np.isfinite(number):
             return f"is not finite, {side} is {number}"
@@ -71,9 +71,6 @@ def _fault(box: NDArray[np.float64], outer: NDArray[np.float64], tolerance: floa
         if box[high] <= box[low]:
             how, sign = ("inverted", "<") if box[high] < box[low] else ("empty", "==")
             return f"is {how}, {_SIDES[high]} {sign} {_SIDES[low]}"
-    for side, number, limit in zip(_SIDES, box, outer, strict=True):
-        if number > limit + tolerance:
-            return f"lies outside its image, {side} is above {limit:g}"
-        if number < -tolerance and np.isfinite(limit):
-            break
-    return f"lies outside its image, {side} is below 0"
+    worst = int(np.argmax(outside))
+    beyond = "below 0" if box[worst] < 0 else f"above {outer[worst]:g}"
+    return f"lies outside its image, {_SIDES[worst]} is {beyond}"

@@ -6,6 +6,13 @@ Needs the extra ``testing``.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from birdsod.testing.boxes import boxes_anywhere, boxes_inside, image_sizes, whole_boxes_inside
+    from birdsod.testing.detections import class_tables, detections, ground_truth_and_predictions
+    from birdsod.testing.images import IMAGE_KINDS, ORIENTED_KINDS, ImageFile, image_bytes, image_files, pixels
+    from birdsod.testing.lists import ListedImages, MadeImage, image_names, list_lines, listed_images
 
 # name -> module of this package that holds it
 _HOME: dict[str, str] = {
@@ -29,7 +36,7 @@ _HOME: dict[str, str] = {
     "whole_boxes_inside": "boxes",
 }
 
-__all__ = [  # noqa: F822 - loaded when first used
+__all__ = [
     "IMAGE_KINDS",
     "ORIENTED_KINDS",
     "ImageFile",
