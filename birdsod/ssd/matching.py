@@ -224,5 +224,6 @@ def _offsets(boxes: Float32Array, objects: Float32Array, variances: tuple[float,
     shift = (objects[:, :2] + objects[:, 2:]) * half - (boxes[:, :2] + boxes[:, 2:]) * half
     # An inverted or empty object has no logarithm; MXNet writes NaN or minus infinity too, without a word.
     with np.errstate(divide="ignore", invalid="ignore"):
-        parts: Float32Array = np.concatenate([shift / extent, np.log(wanted / extent)], axis=1, dtype=np.float32)
-    return parts / np.asarray(variances, dtype=np.float32)
+        parts = np.concatenate([shift / extent, np.log(wanted / extent)], axis=1)
+    offsets: Float32Array = np.divide(parts, np.asarray(variances, dtype=np.float32))
+    return offsets

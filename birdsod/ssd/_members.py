@@ -1,0 +1,121 @@
+"""The files of a model archive, read into memory without trusting the archive."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from birdsod.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["read_members"]
+
+MOST_BYTES = 1 << 30
+MOST_MEMBERS = 1000
+
+
+class _Bounded(io.BufferedIOBase):
+    """A stream that ends with an error, not with a full memory, when it unpacks to more than it may."""
+
+    def __init__(self, stream: gzip.GzipFile, file: Path) -> None:
+        super().__init__()
+        self._stream = stream
+        self._left = MOST_BYTES
+        self._file = file
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ArtifactError(f"the archive unpacks to more than {MOST_BYTES:,} bytes", path=self._file)
+        return data
+
+
+def read_members(file: Path, *, wanted: Sequence[str]) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return the wanted files of an archive or folder, and the names of the others."""
+    if not file.exists():
+        raise ArtifactError("no such model archive", path=file)
+    found: dict[str, bytes] = {}
+    ignored: list[str] = []
+    for name, data in _folder(file, wanted) if file.is_dir() else _archive(file, wanted):
+        if name in found:
+            raise ArtifactError(f"the archive holds {name} twice", path=file)
+        if data is None:
+            ignored.append(name)
+        else:
+            found[name] = data
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise _incomplete(file, missing, ignored)
+    return found, tuple(ignored)
+
+
+def _incomplete(file: Path, missing: list[str], ignored: list[str]) -> ArtifactError:
+    if any(name.endswith(("-symbol.json", ".params")) for name in ignored):
+        return ArtifactError(
+            "this is an archive of the built-in algorithm (MXNet), which this version cannot open yet",
+            path=file,
+            value=sorted(ignored)[:5],
+            cure="host it on SageMaker, or train the model with the local engine",
+        )
+    cause = "another kind of archive, or a folder that holds the archive itself"
+    return ArtifactError(f"the archive lacks {', '.join(missing)}", path=file, value=sorted(ignored)[:5], cause=cause)
+
+
+def _folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+    for path in sorted(folder.iterdir()):
+        if path.name not in wanted:
+            yield path.name, None
+            continue
+        if path.stat().st_size > MOST_BYTES:
+            raise ArtifactError(f"the file has more than {MOST_BYTES:,} bytes", path=path)
+        yield path.name, path.read_bytes()
+
+
+def _archive(file: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+    try:
+        with gzip.open(file, "rb") as stream, tarfile.open(fileobj=_Bounded(stream, file), mode="r|") as archive:
+            for count, entry in enumerate(archive):
+                if count >= MOST_MEMBERS:
+                    raise ArtifactError(f"the archive holds more than {MOST_MEMBERS:,} files", path=file)
+                if not entry.isdir():
+                    yield _member(archive, entry, file, wanted)
+            _drain(stream)
+    except ArtifactError:
+        raise
+    except (EOFError, ValueError, zlib.error, tarfile.TarError, gzip.BadGzipFile) as error:
+        cause = "a copy or download that broke off, or another kind of file"
+        raise ArtifactError(
+            "the file is no complete model archive (.tar.gz)",
+            path=file,
+            value=str(error),
+            cause=cause,
+            cure="get it again",
+        ) from error
+
+
+def _member(
+    archive: tarfile.TarFile, entry: tarfile.TarInfo, file: Path, wanted: Sequence[str]
+) -> tuple[str, bytes | None]:
+    place = PurePosixPath(entry.name)
+    if place.is_absolute() or ".." in place.parts or "\\" in entry.name:
+        raise ArtifactError("the archive holds a name that leads out of it", path=file, value=entry.name)
+    if not entry.isreg():
+        raise ArtifactError(
+            "the archive holds something that is no file: a link or a device", path=file, value=entry.name
+        )
+    name = str(place)
+    stream = archive.extractfile(entry) if name in wanted else None
+    return name, stream.read() if stream else None
+
+
+def _drain(stream: gzip.GzipFile) -> None:
+    """Read to the end, so that the checksum there is compared."""
+    while stream.read(1 << 20):
+        pass
