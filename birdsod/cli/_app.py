@@ -1,0 +1,48 @@
+"""The commands, brought together."""
+
+from typing import Annotated
+
+import typer
+
+from birdsod import __version__
+from birdsod.cli import _data, _demo, _model
+from birdsod.cli._values import say
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="From annotated photographs to a trained, hosted, tested object detector.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        say(f"birdsod {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
+
+for _command in (
+    _demo.demo,
+    _data.download,
+    _data.pack,
+    _model.train,
+    _model.predict,
+    _model.evaluate,
+    _model.serve,
+):
+    app.command()(_command)

@@ -1,0 +1,127 @@
+"""The commands that bring data and pack them."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from birdsod.cli._values import class_list, complain, reported, say
+
+if TYPE_CHECKING:
+    from birdsod.recordio import PackedChannel
+
+__all__ = ["CLASSES", "DATA", "JOBS", "SIZES", "download", "pack"]
+
+
+class OnError(StrEnum):
+    """What happens with an image that cannot be packed."""
+
+    RAISE = "raise"
+    SKIP = "skip"
+    COLLECT = "collect"
+
+
+class Outside(StrEnum):
+    """What happens with a box that leaves its image."""
+
+    CLIP = "clip"
+    RAISE = "raise"
+
+
+DATA = typer.Option(help="A folder in the layout of CUB-200-2011.")
+CLASSES = typer.Option(help="Classes by id or name, such as 14,17; all of them where it is left out.")
+SIZES = typer.Option(help="File of image sizes, rows of: id width height.")
+JOBS = typer.Option(min=1, help="Images worked on at once.")
+
+
+@reported
+def download(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder that CUB_200_2011 is unpacked into.")],
+    url: Annotated[str | None, typer.Option(help="Another place to fetch the archive from.")] = None,
+    archive: Annotated[Path | None, typer.Option(help="The archive, fetched already.")] = None,
+) -> None:
+    """Fetch and unpack Caltech-UCSD Birds 200-2011 (1.2 GB)."""
+    from birdsod.dataset import download_cub
+
+    say(str(download_cub(out, url=url, archive=archive)))
+
+
+@reported
+def pack(  # noqa: PLR0913 - the options of a command
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the channels, or with --lst the .rec file.")],
+    data: Annotated[Path | None, DATA] = None,
+    classes: Annotated[str | None, CLASSES] = None,
+    sizes: Annotated[Path | None, SIZES] = None,
+    split: Annotated[
+        float | None, typer.Option(help="Share to train on; the data set's own split if left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    lst: Annotated[Path | None, typer.Option(help="A .lst file to pack as im2rec does, in place of --data.")] = None,
+    root: Annotated[Path | None, typer.Option(help="With --lst: the folder that its paths start from.")] = None,
+    color: Annotated[int, typer.Option(min=-1, max=1, help="With --lst: 1 colour, 0 grey, -1 as it is.")] = 1,
+    resize: Annotated[int | None, typer.Option(min=1, help="Length of the shorter edge.")] = None,
+    quality: Annotated[int, typer.Option(help="JPEG quality, or PNG compression.")] = 95,
+    encoding: Annotated[str, typer.Option(help=".jpg or .png")] = ".jpg",
+    center_crop: Annotated[bool, typer.Option("--center-crop", help="Cut out the middle square.")] = False,
+    pass_through: Annotated[bool, typer.Option("--pass-through", help="Pack the files as they are.")] = False,
+    jobs: Annotated[int, JOBS] = 1,
+    on_error: Annotated[OnError, typer.Option(help="What to do with an image that cannot be packed.")] = OnError.RAISE,
+    outside: Annotated[Outside, typer.Option(help="What to do with a box that leaves its image.")] = Outside.CLIP,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Pack the channels of a data set, or one list, as RecordIO."""
+    how: dict[str, Any] = {
+        "resize": resize,
+        "quality": quality,
+        "encoding": encoding,
+        "center_crop": center_crop,
+        "pass_through": pass_through,
+        "jobs": jobs,
+        "on_error": on_error.value,
+        "overwrite": overwrite,
+    }
+    if (data is None) == (lst is None):
+        raise typer.BadParameter("give one of --data and --lst", param_hint="--data")
+    if lst is not None:
+        if root is None:
+            raise typer.BadParameter("--lst needs it: the folder that its paths start from", param_hint="--root")
+        _pack_list(lst, root, out, color, how)
+    elif data is not None:
+        _pack_channels(data, class_list(classes), sizes, split, seed, out, {**how, "outside": outside.value})
+
+
+def _pack_list(lst: Path, root: Path, out: Path, color: int, how: dict[str, Any]) -> None:
+    from birdsod.recordio import pack_list
+
+    _tell(pack_list(lst, root=root, out=out, color=color, **how))
+
+
+def _pack_channels(
+    data: Path,
+    classes: list[int | str] | None,
+    sizes: Path | None,
+    split: float | None,
+    seed: int,
+    out: Path,
+    how: dict[str, Any],
+) -> None:
+    from birdsod.dataset import load_cub
+    from birdsod.recordio import pack as pack_channels
+
+    birds = load_cub(data, sizes=sizes)
+    birds = birds if classes is None else birds.select(classes)
+    train, validation = birds.split(split, seed=seed)
+    packed = pack_channels({"train": train, "validation": validation}, out, **how)
+    for channel in packed.channels.values():
+        _tell(channel)
+
+
+def _tell(channel: "PackedChannel") -> None:
+    for refused in channel.refused:
+        complain(f"not packed: {refused}")
+    lost = f", {len(channel.refused)} refused" if channel.refused else ""
+    cut = f", {len(channel.clipped)} boxes cut at the edge" if channel.clipped else ""
+    say(f"{channel.rec}: {channel.records} records{lost}{cut}")

@@ -1,0 +1,129 @@
+"""The commands that train, ask, judge and host a model."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from birdsod.cli._data import CLASSES, DATA, SIZES
+from birdsod.cli._values import archive_of, assignments, class_list, reported, say
+
+if TYPE_CHECKING:
+    from birdsod.detections import Detections
+    from birdsod.evaluation import Report
+
+__all__ = ["evaluate", "predict", "serve", "train"]
+
+MODEL = typer.Argument(help="model.tar.gz, or the folder of a job.")
+JSON = typer.Option("--json", help="Print JSON.")
+
+
+@reported
+def train(
+    *,
+    packed: Annotated[Path, typer.Argument(help="Folder that pack made.")],
+    out: Annotated[Path, typer.Option(help="Folder in which the job gets a folder of its own.")],
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    base_network: Annotated[str, typer.Option(help="The network that looks at the image.")] = "efficientnet-lite0",
+    given: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A setting that only the local engine has.")
+    ] = None,
+) -> None:
+    """Train a detector on packed data; Ctrl-C stops it, and leaves a checkpoint."""
+    from birdsod.estimator import LocalEstimator
+    from birdsod.hyperparameters import Hyperparameters
+    from birdsod.recordio import Packed
+    from birdsod.ssd import LocalOptions
+
+    values: dict[str, Any] = {"base_network": base_network, **assignments(given or [], "--set")}
+    if epochs is not None:
+        values["epochs"] = epochs
+    options = LocalOptions.from_json(assignments(option or [], "--option"))
+    data = Packed.open(packed)
+    job = LocalEstimator(Hyperparameters.for_data(data, **values), out, options=options).fit(data)
+    say(f"{job.status}: {job.artifact}")
+
+
+@reported
+def predict(
+    *,
+    model: Annotated[Path, MODEL],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least confidence that is shown.")] = 0.4,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Find objects in images: one line each, path, class, confidence and the box in pixels."""
+    from birdsod.ssd import load_model
+
+    loaded = load_model(archive_of(model))
+    for path in images:
+        found = loaded.predict(path).above(threshold)
+        for row in _rows(path, found):
+            say(json.dumps(row) if as_json else _line(row))
+
+
+def _rows(path: Path, found: "Detections") -> list[dict[str, Any]]:
+    cells = zip(found.class_id, found.names, found.confidence, found.xyxy, strict=True)
+    return [
+        {
+            "image": str(path),
+            "class_id": int(class_id),
+            "name": name,
+            "confidence": float(confidence),
+            "xyxy": [float(side) for side in box],
+        }
+        for class_id, name, confidence, box in cells
+    ]
+
+
+def _line(row: dict[str, Any]) -> str:
+    sides = "\t".join(f"{side:.1f}" for side in row["xyxy"])
+    return f"{row['image']}\t{row['name']}\t{row['confidence']:.3f}\t{sides}"
+
+
+@reported
+def evaluate(
+    *,
+    model: Annotated[Path, MODEL],
+    data: Annotated[Path, DATA],
+    classes: Annotated[str | None, CLASSES] = None,
+    sizes: Annotated[Path | None, SIZES] = None,
+    split: Annotated[str, typer.Option(help="Which images: train, validation or all.")] = "validation",
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Judge a model on images that it was not trained on: mean average precision, overall and per class."""
+    from birdsod.dataset import load_cub
+    from birdsod.evaluation import evaluate as judge
+    from birdsod.ssd import load_model
+
+    loaded = load_model(archive_of(model))
+    birds = load_cub(data, sizes=sizes).select(class_list(classes) or list(loaded.classes.names))
+    report = judge(loaded, birds if split == "all" else birds.subset(split))
+    if as_json:
+        say(json.dumps(report.to_dict()))
+    else:
+        _show(report)
+
+
+def _show(report: "Report") -> None:
+    say(f"{report.images} images")
+    for name in ("map50", "map50_voc07", "map75", "coco_map"):
+        say(f"{name:<40}{getattr(report, name):.4f}")
+    for name, figures in report.to_dict()["per_class"].items():
+        say(f"{name:<40}{'none' if figures['ap50'] is None else format(figures['ap50'], '.4f')}")
+
+
+@reported
+def serve(
+    *,
+    model: Annotated[Path, MODEL],
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+) -> None:
+    """Host a model over HTTP (GET /ping, POST /invocations) until Ctrl-C."""
+    from birdsod.serving._run import run
+    from birdsod.ssd import load_model
+
+    run(load_model(archive_of(model)), host=host, port=port)
