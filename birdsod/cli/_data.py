@@ -42,7 +42,10 @@ def download(
     url: Annotated[str | None, typer.Option(help="Another place to fetch the archive from.")] = None,
     archive: Annotated[Path | None, typer.Option(help="The archive, fetched already.")] = None,
 ) -> None:
-    """Fetch and unpack Caltech-UCSD Birds 200-2011 (1.2 GB)."""
+    """Fetch Caltech-UCSD Birds 200-2011 (1.2 GB).
+
+    A download that broke off goes on; the archive is checked, and unpacked safely.
+    """
     from birdsod.dataset import download_cub
 
     say(str(download_cub(out, url=url, archive=archive)))
@@ -72,7 +75,7 @@ def pack(  # noqa: PLR0913 - the options of a command
     outside: Annotated[Outside, typer.Option(help="What to do with a box that leaves its image.")] = Outside.CLIP,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Pack the channels of a data set, or one list, as RecordIO."""
+    """Pack a data set, or one list, as RecordIO."""
     how: dict[str, Any] = {
         "resize": resize,
         "quality": quality,

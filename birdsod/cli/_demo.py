@@ -26,7 +26,10 @@ def demo(  # noqa: PLR0913 - the options of a command
         bool, typer.Option("--overwrite", help="Use a folder that is not empty; only what a demo makes is replaced.")
     ] = False,
 ) -> None:
-    """Run the whole walkthrough, on made-up birds or on real ones."""
+    """Run the whole walkthrough.
+
+    On made-up birds, or on real ones with --data: read, look, pack, train, host, ask, judge, improve, compare.
+    """
     from birdsod.demo import Demo, run_demo
 
     if data is None and (classes is not None or sizes is not None):

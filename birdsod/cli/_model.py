@@ -31,16 +31,21 @@ def train(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A setting that only the local engine has.")
     ] = None,
 ) -> None:
-    """Train a detector on packed data; Ctrl-C stops it, and leaves a checkpoint."""
+    """Train a detector on packed data.
+
+    Ctrl-C stops it, and leaves a checkpoint.
+    """
+    values: dict[str, Any] = {"base_network": base_network, **assignments(given or [], "--set")}
+    if epochs is not None:
+        values["epochs"] = epochs
+    changed = assignments(option or [], "--option")
+
     from birdsod.estimator import LocalEstimator
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.recordio import Packed
     from birdsod.ssd import LocalOptions
 
-    values: dict[str, Any] = {"base_network": base_network, **assignments(given or [], "--set")}
-    if epochs is not None:
-        values["epochs"] = epochs
-    options = LocalOptions.from_json(assignments(option or [], "--option"))
+    options = LocalOptions.from_json(changed)
     data = Packed.open(packed)
     job = LocalEstimator(Hyperparameters.for_data(data, **values), out, options=options).fit(data)
     say(f"{job.status}: {job.artifact}")
@@ -54,7 +59,10 @@ def predict(
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least confidence that is shown.")] = 0.4,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Find objects in images: one line each, path, class, confidence and the box in pixels."""
+    """Find objects in images.
+
+    One line each: path, class, confidence and the box in pixels.
+    """
     from birdsod.ssd import load_model
 
     loaded = load_model(archive_of(model))
@@ -93,13 +101,17 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Which images: train, validation or all.")] = "validation",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Judge a model on images that it was not trained on: mean average precision, overall and per class."""
+    """Judge a model on images it has not seen.
+
+    Mean average precision by three rules, overall and per class.
+    """
     from birdsod.dataset import load_cub
     from birdsod.evaluation import evaluate as judge
     from birdsod.ssd import load_model
 
+    chosen = class_list(classes)
     loaded = load_model(archive_of(model))
-    birds = load_cub(data, sizes=sizes).select(class_list(classes) or list(loaded.classes.names))
+    birds = load_cub(data, sizes=sizes).select(list(loaded.classes.names) if chosen is None else chosen)
     report = judge(loaded, birds if split == "all" else birds.subset(split))
     if as_json:
         say(json.dumps(report.to_dict()))
@@ -122,7 +134,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
 ) -> None:
-    """Host a model over HTTP (GET /ping, POST /invocations) until Ctrl-C."""
+    """Host a model over HTTP until Ctrl-C.
+
+    GET /ping tells that it is ready; POST /invocations takes a JPEG or PNG.
+    """
     from birdsod.serving._run import run
     from birdsod.ssd import load_model
 

@@ -40,7 +40,7 @@ __all__ = ["TRAIN", "LocalJob"]
 TRAIN = (sys.executable, "-m", "birdsod.ssd.job")
 _OVER = frozenset({COMPLETED, FAILED, STOPPED})
 _GRACE_SECONDS = 120.0
-_LAST_LINES = 6
+_LAST_LINES = 4
 
 
 class LocalJob:
@@ -169,7 +169,8 @@ class LocalJob:
         _log.follow(self._files.log, start=start, running=self._running, description=self.name, show=show)
         state = self.state()
         if state.status == FAILED:
-            raise TrainingError(state.reason or "the training failed", path=self.directory, cause=self._last_words())
+            reason = (state.reason or "the training failed").rstrip(".")
+            raise TrainingError(reason, path=self.directory, cause=self._last_words())
 
     def stop(self) -> None:
         """Ask the job to stop and wait until it has; it leaves a checkpoint, and :meth:`resume` goes on from it.
@@ -289,7 +290,7 @@ class LocalJob:
         ImageError, TrainingError
             As :meth:`predict`.
         """
-        return self._loaded().predict_batch(list(images))
+        return list(self._loaded().predict_batch(images))
 
     def deploy(self, *, host: str = "127.0.0.1", port: int = 0) -> LocalDetector:
         """Serve the trained model over HTTP in a process of its own, and wait until it answers.

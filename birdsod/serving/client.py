@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
@@ -16,6 +17,7 @@ from birdsod.serving._payload import Payload, payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from concurrent.futures import Future
     from types import TracebackType
 
     from birdsod.classes import ClassTable
@@ -120,8 +122,16 @@ class Client:
         ImageError, ServingError
             As :meth:`predict`.
         """
+        found: list[Detections] = []
+        under_way: deque[Future[Detections]] = deque()
         with ThreadPoolExecutor(jobs, thread_name_prefix="birdsod-client") as pool:
-            return list(pool.map(self.predict, images))
+            for image in images:
+                # Not all at once: the images may come from a generator and not fit into memory together.
+                if len(under_way) == 2 * jobs:
+                    found.append(under_way.popleft().result())
+                under_way.append(pool.submit(self.predict, image))
+            found.extend(future.result() for future in under_way)
+        return found
 
     def ping(self) -> bool:
         """Tell whether the server is ready.
