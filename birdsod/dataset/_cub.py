@@ -11,6 +11,7 @@ import numpy as np
 
 from birdsod.classes import ClassTable
 from birdsod.dataset._dataset import DetectionDataset
+from birdsod.dataset._tables import CONTROL
 from birdsod.dataset._textfiles import read_rows
 from birdsod.errors import DatasetError
 
@@ -94,7 +95,7 @@ def load_cub(directory: str | os.PathLike[str], *, sizes: str | os.PathLike[str]
     ...     _ = (folder / name).write_text(text)
     >>> birds = load_cub(folder)
     >>> birds
-    DetectionDataset(2 images, 2 objects, 1 classes; 1 train, 1 validation)
+    DetectionDataset(2 images, 2 objects, 1 class; 1 train, 1 validation)
     >>> birds.objects.loc[0, "xmin":"ymax"].tolist()
     [5.0, 6.0, 25.0, 16.0]
     """
@@ -102,6 +103,7 @@ def load_cub(directory: str | os.PathLike[str], *, sizes: str | os.PathLike[str]
     _check_files(folder)
     classes = _keyed(folder / "classes.txt", "class_id name", lambda row: row.fields[1])
     paths = _keyed(folder / "images.txt", "image_id path", _image_path)
+    _check_paths(paths)
     labels = _keyed(folder / "image_class_labels.txt", "image_id class_id", lambda row: row.whole(1, "class id"))
     marks = _keyed(folder / "train_test_split.txt", "image_id is_training_image", _split)
     boxes = _read_boxes(folder / "bounding_boxes.txt")
@@ -145,9 +147,26 @@ def _keyed(path: Path, columns: str, value: Callable[[Row], Value]) -> _Keyed[Va
 
 def _image_path(row: Row) -> str:
     path = PurePosixPath(row.fields[1])
-    if path.is_absolute() or ".." in path.parts or "\0" in row.fields[1]:
+    if set(row.fields[1]) & CONTROL:
+        row.fail("a path holds a control character", value=row.fields[1], cure="write the file's name")
+    if path.is_absolute() or ".." in path.parts:
         row.fail("a path leaves the folder of images", value=row.fields[1], cure="write it relative to images/")
     return row.fields[1]
+
+
+def _check_paths(paths: _Keyed[str]) -> None:
+    lines: dict[str, int] = {}
+    for image_id, path in paths.values.items():
+        line = paths.lines[image_id]
+        if lines.setdefault(path, line) != line:
+            raise DatasetError(
+                f"the path stands in line {lines[path]} already",
+                path=paths.path,
+                line=line,
+                value=path,
+                cause="one image under two ids could stand on both sides of a split",
+                cure="leave one of the rows",
+            )
 
 
 def _split(row: Row) -> str:

@@ -116,9 +116,8 @@ class DetectionDataset(View):
         shown = ", ".join(f"{count} {name}" for name, count in counts[1:] + counts[:1] if count)
         if counts[0][1] == len(self):
             shown = "not split"
-        return (
-            f"DetectionDataset({len(self)} images, {self.num_objects} objects, {len(self._classes)} classes; {shown})"
-        )
+        held = _counted(len(self), "image"), _counted(self.num_objects, "object"), _counted(len(self._classes), "class")
+        return f"DetectionDataset({', '.join(held)}; {shown})"
 
     @property
     def images(self) -> pd.DataFrame:
@@ -312,3 +311,8 @@ class DetectionDataset(View):
         refused = _sizes.known_sizes(self._columns, self._rows)
         kept = ~np.isin(self.image_ids, [bad.image_id for bad in refused])
         return Readable(self._take(kept), tuple(refused))
+
+
+def _counted(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Table = Mapping[str, Any] | pd.DataFrame
 
+CONTROL = frozenset("\0\n\r\t")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -237,10 +238,11 @@ def _names(images: Table, root: Path, length: int) -> list[str]:
 
 
 def _name(text: str, row: int, root: Path) -> str:
-    if not text or set(text) & set("\0\n\r\t"):
+    if not text or set(text) & CONTROL:
         raise DatasetError("a path is empty or holds a control character", record=row, value=text, cure="rename it")
     path = text.replace(os.sep, "/")
-    if not (path.startswith("/") or ".." in path or "//" in path or "./" in path or Path(path).is_absolute()):
+    # pathlib would intern each part of a million paths
+    if not (os.path.isabs(path) or ".." in path or "//" in path or "./" in path):  # noqa: PTH117 - see above
         return path
     return relative_name(root / path, root)
 

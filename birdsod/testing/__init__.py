@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from birdsod.testing.boxes import boxes_anywhere, boxes_inside, image_sizes, whole_boxes_inside
+    from birdsod.testing.datasets import DrawnCub, DrawnImage, cub_folders, datasets
     from birdsod.testing.detections import class_tables, detections, ground_truth_and_predictions
     from birdsod.testing.images import IMAGE_KINDS, ORIENTED_KINDS, ImageFile, image_bytes, image_files, pixels
     from birdsod.testing.lists import ListedImages, MadeImage, image_names, list_lines, listed_images
 
 # name -> module of this package that holds it
 _HOME: dict[str, str] = {
+    "DrawnCub": "datasets",
+    "DrawnImage": "datasets",
     "IMAGE_KINDS": "images",
     "ImageFile": "images",
     "ListedImages": "lists",
@@ -24,6 +27,8 @@ _HOME: dict[str, str] = {
     "boxes_anywhere": "boxes",
     "boxes_inside": "boxes",
     "class_tables": "detections",
+    "cub_folders": "datasets",
+    "datasets": "datasets",
     "detections": "detections",
     "ground_truth_and_predictions": "detections",
     "image_bytes": "images",
@@ -39,12 +44,16 @@ _HOME: dict[str, str] = {
 __all__ = [
     "IMAGE_KINDS",
     "ORIENTED_KINDS",
+    "DrawnCub",
+    "DrawnImage",
     "ImageFile",
     "ListedImages",
     "MadeImage",
     "boxes_anywhere",
     "boxes_inside",
     "class_tables",
+    "cub_folders",
+    "datasets",
     "detections",
     "ground_truth_and_predictions",
     "image_bytes",
