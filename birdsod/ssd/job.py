@@ -58,9 +58,6 @@ class _Diary:
         self._files = files
         self._written = -_STATUS_EVERY
         self.status = JobStatus(status=job_files.IN_PROGRESS, process=_own_mark(), started=job_files.now())
-        if files.status.exists():
-            earlier = JobStatus.read(files.status)
-            self.status = replace(self.status, epoch=earlier.epoch, updates=earlier.updates, seconds=earlier.seconds)
         self.status.write(files.status)
 
     def line(self, text: str, level: str = "INFO") -> None:

@@ -137,6 +137,7 @@ class Loop:
             self.run.restore(self._checkpoint, self._identity())
             say(f"Going on after update {self.run.progress.update}, epoch {self.run.epoch}")
         self._first = self.run.progress.update
+        self.reports.progress(self._outcome(completed=False))
 
     def _identity(self) -> dict[str, Any]:
         """Return what a run is: the same here, the same end."""

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdsod.ssd.augmentation import Augmentation, augment, choose_window, jitter
+from birdsod.ssd.options import LocalOptions
+from birdsod.ssd.windows import Sample, Window
+
+NOTHING: dict[str, Any] = {"mirror": 0.0, "crop": 0.0, "zoom_out": 0.0, "colour": 0.0}
+
+
+def still(**changes: float) -> Augmentation:
+    return Augmentation(**{**NOTHING, **changes})
+
+
+def same(one: Sample, other: Sample) -> bool:
+    images = np.array_equal(one.image, other.image)
+    return images and np.array_equal(one.boxes, other.boxes) and np.array_equal(one.class_ids, other.class_ids)
+
+
+def noise(width: int = 90, height: int = 70, objects: int = 2) -> Sample:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    low = random.uniform(0, 0.6, (objects, 2))
+    return Sample(image, np.concatenate([low, low + random.uniform(0.1, 0.4, (objects, 2))], 1), np.arange(objects))
+
+
+def test_nothing_left_to_chance_is_only_resized() -> None:
+    sample = noise(64, 64)
+    seen = augment(sample, np.random.default_rng(1), size=64, settings=still())
+    assert np.array_equal(seen.image, sample.image)
+    assert np.allclose(seen.boxes, sample.boxes)
+
+
+@settings(max_examples=60)
+@given(seed=st.integers(0, 2**32), objects=st.integers(0, 4), width=st.integers(8, 200), height=st.integers(8, 200))
+def test_results_are_in_range_the_same_again_and_inputs_untouched(
+    seed: int, objects: int, width: int, height: int
+) -> None:
+    sample = noise(width, height, objects)
+    before = Sample(sample.image.copy(), sample.boxes.copy(), sample.class_ids.copy())
+    first, second = (augment(sample, np.random.default_rng(seed), size=48, settings=Augmentation()) for _ in range(2))
+    assert same(first, second)
+    assert same(before, sample)
+    assert first.image.shape == (48, 48, 3)
+    assert first.image.dtype == np.uint8
+    assert (first.boxes[:, :2] < first.boxes[:, 2:]).all()
+    assert ((first.boxes >= 0) & (first.boxes <= 1)).all()
+    assert len(first.boxes) == len(first.class_ids)
+    assert set(first.class_ids) <= set(sample.class_ids)
+
+
+def test_a_crop_always_leaves_an_object() -> None:
+    sample = noise(objects=1)
+    for seed in range(40):
+        seen = augment(sample, np.random.default_rng(seed), size=32, settings=still(crop=1.0))
+        assert len(seen.boxes) == 1
+
+
+def test_a_crop_is_a_part_and_a_larger_field_is_not() -> None:
+    sample = noise()
+    for seed in range(40):
+        part = choose_window(sample, np.random.default_rng(seed), still(crop=1.0))
+        assert 0 <= part.left < part.right <= 90
+        assert 0 <= part.top < part.bottom <= 70
+        field = choose_window(sample, np.random.default_rng(seed), still(zoom_out=1.0))
+        assert max(field.left, field.top) <= 0
+        assert 90 <= field.width <= 4 * 90
+        assert (field.right >= 90, field.bottom >= 70) == (True, True)
+
+
+def test_a_field_that_may_not_grow_does_not() -> None:
+    settings_ = still(zoom_out=1.0, largest_field=1.0)
+    assert choose_window(noise(), np.random.default_rng(0), settings_) == Window(0, 0, 90, 70)
+
+
+def test_without_objects_any_part_will_do() -> None:
+    parts = {choose_window(noise(objects=0), np.random.default_rng(seed), still(crop=1.0)) for seed in range(10)}
+    assert len(parts) == 10
+
+
+def test_without_a_part_that_suits_the_whole_is_taken() -> None:
+    speck = Sample(noise().image, np.array([[0.5, 0.5, 0.5001, 0.5001]]), np.array([0]))
+    assert choose_window(speck, np.random.default_rng(0), still(crop=1.0)) == Window(0, 0, 90, 70)
+
+
+def test_a_strip_is_cropped_in_its_own_shape() -> None:
+    strip = Sample(np.zeros((10, 400, 3), np.uint8), np.array([[0.0, 0.0, 1.0, 1.0]]), np.array([0]))
+    for seed in range(20):
+        part = choose_window(strip, np.random.default_rng(seed), still(crop=1.0))
+        assert part.width >= 1
+        assert part.height >= 1
+
+
+def test_half_of_the_images_are_mirrored() -> None:
+    sample = noise(32, 32)
+    turned = 0
+    for seed in range(200):
+        seen = augment(sample, np.random.default_rng(seed), size=32, settings=still(mirror=0.5))
+        turned += np.array_equal(seen.image, sample.image[:, ::-1])
+    assert 70 <= turned <= 130
+
+
+def test_colours_change_by_no_more_than_they_may() -> None:
+    grey = np.full((4, 4, 3), 100, np.uint8)
+    seen = [jitter(grey, np.random.default_rng(seed), 1.0) for seed in range(60)]
+    values = np.array([image[0, 0, 0] for image in seen])
+    assert len(set(values)) > 10
+    # Lightness by up to 32, then contrast by up to a half.
+    assert values.min() >= (100 - 33) * 0.5 - 1
+    assert values.max() <= (100 + 33) * 1.5 + 1
+
+
+def test_no_strength_no_change() -> None:
+    image = noise().image
+    assert np.array_equal(jitter(image, np.random.default_rng(0), 0.0), image)
+
+
+def test_hue_is_clamped_not_turned_around() -> None:
+    red = np.zeros((2, 2, 3), np.uint8)
+    red[..., 0] = 200
+    reds = [jitter(red, np.random.default_rng(seed), 1.0) for seed in range(60)]
+    assert all((image[..., 0] >= image[..., 2]).all() for image in reds)
+
+
+@pytest.mark.parametrize(("mirrored", "share"), [(True, 0.5), (False, 0.0)])
+def test_options_decide(*, mirrored: bool, share: float) -> None:
+    options = LocalOptions(mirror=mirrored, crop=0.1, zoom_out=0.2, largest_field=2.0, colour=0.3)
+    assert Augmentation.of(options) == Augmentation(share, 0.1, 0.2, 2.0, 0.3)
