@@ -17,14 +17,11 @@ from birdsod._progress import bar
 from birdsod.dataset._cub import load_cub
 from birdsod.dataset._drawing.picture import draw
 from birdsod.dataset._drawing.species import SPECIES
-from birdsod.dataset._parallel import cores, in_order
 from birdsod.errors import DatasetError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
-
-    from tqdm.std import tqdm
 
     from birdsod.dataset._dataset import DetectionDataset
     from birdsod.dataset._drawing.picture import Drawn
@@ -38,7 +35,7 @@ _FEWEST = 2
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What is to be drawn."""
+    """What is to be drawn; iterating gives the species and the number of each picture."""
 
     seed: int
     classes: int
@@ -57,7 +54,7 @@ def synthetic_birds(
     Species differ by build, pattern, colours and bearing, share their colours with one another and with
     what lies around them, and perch, stand, forage and fly in cluttered scenery, some half hidden, some in
     company. A box is the extent of the whole bird inside the picture, hidden parts included. The same
-    numbers give the same bytes on the same version of OpenCV, however many cores work.
+    numbers give the same bytes on the same version of OpenCV.
 
     Parameters
     ----------
@@ -159,14 +156,13 @@ def _write(folder: Path, order: _Order) -> None:
         "images": [], "image_class_labels": [], "bounding_boxes": [], "train_test_split": [], "sizes": [],
         "classes": [f"{number} {name}" for number, name in enumerate(names, start=1)],
     }  # fmt: skip
-    progress: tqdm[object]
-    with bar(total=order.classes * order.per_class, description="drawing birds") as progress:
-        pictures = in_order(lambda one: draw(order.seed, *one), order, threads=cores())
-        for image_id, ((species, index), picture) in enumerate(zip(order, pictures, strict=True), start=1):
-            name = f"{names[species]}/{SPECIES[species].name}_{index + 1:04d}_{image_id}.jpg"
-            (folder / "images" / name).write_bytes(picture.jpeg)
-            _note(tables, image_id, name, species, picture)
-            progress.update()
+    # One core: threads wait for one another at so many small strokes, and processes would import a caller's script.
+    wanted = bar(order, total=order.classes * order.per_class, description="drawing birds")
+    for image_id, (species, index) in enumerate(wanted, start=1):
+        picture = draw(order.seed, species, index)
+        name = f"{names[species]}/{SPECIES[species].name}_{index + 1:04d}_{image_id}.jpg"
+        (folder / "images" / name).write_bytes(picture.jpeg)
+        _note(tables, image_id, name, species, picture)
     tables["train_test_split"] = [f"{number} {side}" for number, side in enumerate(_sides(order), start=1)]
     for table, rows in tables.items():
         write_text(folder / f"{table}.txt", "".join(f"{row}\n" for row in rows))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from birdsod.dataset._drawing.paint import blend, blurred, filled, noise
+from birdsod.dataset._drawing.paint import blend, blurred, filled, noise, paint, window_around
 from birdsod.dataset._drawing.shapes import Points, ellipse, points, smooth, stroke, turned
 from birdsod.dataset._drawing.species import PALETTE
 
@@ -29,10 +29,10 @@ _TWIG_ODDS = 0.4
 
 
 class Branch(NamedTuple):
-    """A branch: points along its middle, and what it covers."""
+    """A branch: points along its middle, and its outline."""
 
     path: Points
-    cover: Mask
+    outline: Points
 
 
 def pick(rng: np.random.Generator, colours: Sequence[Colour], spread: float = 12.0) -> npt.NDArray[np.float64]:
@@ -65,12 +65,13 @@ def stone(picture: Picture, rng: np.random.Generator, radius: float) -> None:
 
 def _rounded(picture: Picture, outline: Points, colour: npt.NDArray[np.float64], radius: float) -> None:
     """Paint a body lit from above."""
-    shape = filled([outline], *picture.shape[:2])
-    blend(picture, colour * 0.55, shape)
-    lit = filled(
-        [outline.mean(axis=0) + (outline - outline.mean(axis=0)) * 0.86 - np.array([0.0, 0.1 * radius])], *shape.shape
-    )
-    blend(picture, colour, blurred(lit, min(0.14 * radius, 4.0)) * shape * np.float32(0.9))
+    window = window_around([outline], picture.shape[0], picture.shape[1], margin=1)
+    outline = outline - np.array([window.left, window.top])
+    middle = outline.mean(axis=0)
+    shape = filled([outline], *window.size)
+    lit = filled([middle + (outline - middle) * 0.86 - np.array([0.0, 0.1 * radius])], *window.size)
+    blend(picture[window.cut], colour * 0.55, shape)
+    blend(picture[window.cut], colour, blurred(lit, min(0.14 * radius, 4.0)) * shape * np.float32(0.9))
 
 
 def branch(
@@ -83,17 +84,20 @@ def branch(
     bend = np.cumsum(rng.normal(0.0, 0.3 * thickness, 25))
     path = through + along + (bend - bend[12])[:, None] * points((0.0, 1.0))
     taper = thickness * rng.uniform(0.5, 1.4, 2)
-    cover = filled([stroke(path, *taper)], height, width)
+    limb = Branch(path, stroke(path, *taper))
+    _bark(picture, rng, limb, stroke(path - np.array([0.0, 0.14 * thickness]), *(0.55 * taper)), thickness)
+    return limb
+
+
+def _bark(picture: Picture, rng: np.random.Generator, limb: Branch, ridge: Points, thickness: float) -> None:
+    window = window_around([limb.outline], picture.shape[0], picture.shape[1], margin=1)
+    corner = np.array([window.left, window.top])
     colour = pick(rng, BARKS)
-    blend(picture, colour * 0.62, cover)
-    grain = noise(rng, height, width, (rng.uniform(3.0, 9.0), 2.5))
-    ridge = filled([stroke(path - np.array([0.0, 0.14 * thickness]), *(0.55 * taper))], height, width)
-    blend(
-        picture,
-        np.clip(colour * 1.3, 0.0, 255.0),
-        blurred(ridge, 0.12 * thickness) * cover * (np.float32(0.35) + np.float32(0.6) * grain),
-    )
-    return Branch(path, cover)
+    cover = filled([limb.outline - corner], *window.size)
+    grain = noise(rng, *window.size, (rng.uniform(3.0, 9.0), 2.5))
+    lit = blurred(filled([ridge - corner], *window.size), 0.12 * thickness) * cover
+    blend(picture[window.cut], colour * 0.62, cover)
+    blend(picture[window.cut], np.clip(colour * 1.3, 0.0, 255.0), lit * (np.float32(0.35) + np.float32(0.6) * grain))
 
 
 def leafy(picture: Picture, rng: np.random.Generator, limb: Branch, count: int) -> None:
@@ -102,7 +106,7 @@ def leafy(picture: Picture, rng: np.random.Generator, limb: Branch, count: int) 
     for half in (roots[::2], roots[1::2]):
         if len(half):
             batch = [leaf(rng, root, rng.uniform(18.0, 48.0)) for root in half]
-            blend(picture, pick(rng, GREENS) * rng.uniform(0.7, 1.2), filled(batch, *picture.shape[:2]))
+            paint(picture, pick(rng, GREENS) * rng.uniform(0.7, 1.2), batch)
 
 
 def strewn(picture: Picture, rng: np.random.Generator, anchors: Points | None) -> None:
@@ -127,7 +131,7 @@ def _stem(picture: Picture, rng: np.random.Generator, top: Points) -> None:
     foot = np.array([top[0] + rng.normal(0.0, 40.0), height + 10.0])
     middle = (top + foot) / 2.0 + np.array([rng.normal(0.0, 18.0), 0.0])
     line = stroke(np.stack([top, middle, foot]), 1.6, 4.0)
-    blend(picture, pick(rng, (*GREENS, *BARKS)), filled([line], *picture.shape[:2]) * np.float32(0.9))
+    paint(picture, pick(rng, (*GREENS, *BARKS)), [line], 0.9)
 
 
 def _blossom(picture: Picture, rng: np.random.Generator, centre: Points) -> None:
@@ -137,20 +141,20 @@ def _blossom(picture: Picture, rng: np.random.Generator, centre: Points) -> None
         ellipse(centre + 0.6 * radius * np.array([np.cos(a), -np.sin(a)]), (0.5 * radius, 0.28 * radius), a)
         for a in angles
     ]
-    blend(picture, pick(rng, BIRDLIKE), filled(corolla, *picture.shape[:2]))
+    paint(picture, pick(rng, BIRDLIKE), corolla)
     heart = ellipse(centre, (0.24 * radius, 0.24 * radius))
-    blend(picture, pick(rng, BIRDLIKE), filled([heart], *picture.shape[:2]))
+    paint(picture, pick(rng, BIRDLIKE), [heart])
 
 
 def _berries(picture: Picture, rng: np.random.Generator, centre: Points) -> None:
     radius = rng.uniform(3.0, 9.0)
     spots = centre + rng.normal(0.0, 2.4 * radius, (int(rng.integers(3, 12)), 2))
     twigs = [stroke(np.stack([centre, spot]), 2.0, 1.2) for spot in spots]
-    blend(picture, pick(rng, BARKS), filled(twigs, *picture.shape[:2]))
+    paint(picture, pick(rng, BARKS), twigs)
     colour = pick(rng, (*BIRDLIKE, PALETTE["black"]))
-    blend(picture, colour, filled([ellipse(spot, (radius, radius), steps=16) for spot in spots], *picture.shape[:2]))
+    paint(picture, colour, [ellipse(spot, (radius, radius), steps=16) for spot in spots])
     glints = [ellipse(spot - 0.3 * radius, (0.3 * radius, 0.3 * radius), steps=10) for spot in spots]
-    blend(picture, np.clip(colour + 90.0, 0.0, 255.0), filled(glints, *picture.shape[:2]) * np.float32(0.7))
+    paint(picture, np.clip(colour + 90.0, 0.0, 255.0), glints, 0.7)
 
 
 def _fruit(picture: Picture, rng: np.random.Generator, centre: Points) -> None:
@@ -162,7 +166,7 @@ def _fruit(picture: Picture, rng: np.random.Generator, centre: Points) -> None:
 def _coloured_leaves(picture: Picture, rng: np.random.Generator, centre: Points) -> None:
     length = rng.uniform(30.0, 100.0)
     batch = [leaf(rng, centre + rng.normal(0.0, 0.3 * length, 2), length) for _ in range(int(rng.integers(1, 5)))]
-    blend(picture, pick(rng, (*BIRDLIKE, PALETTE["grey"])), filled(batch, *picture.shape[:2]) * np.float32(0.9))
+    paint(picture, pick(rng, (*BIRDLIKE, PALETTE["grey"])), batch, 0.9)
 
 
 def foreground(rng: np.random.Generator, shape: tuple[int, int], centre: Points, reach: float) -> tuple[Picture, Mask]:
@@ -171,7 +175,8 @@ def foreground(rng: np.random.Generator, shape: tuple[int, int], centre: Points,
     cover: Mask = np.zeros(shape, np.float32)
     near = centre + rng.uniform(-0.6, 0.6, 2) * reach
     if rng.random() < _TWIG_ODDS:
-        return picture, branch(picture, rng, near, rng.uniform(3.0, 8.0), steep=1.4).cover
+        limb = branch(picture, rng, near, rng.uniform(3.0, 8.0), steep=1.4)
+        return picture, filled([limb.outline], *shape)
     for _ in range(int(rng.integers(1, 5))):
         blade = leaf(rng, near + rng.normal(0.0, 0.3 * reach, 2), reach * rng.uniform(0.3, 0.7))
         mask = filled([blade], *shape)

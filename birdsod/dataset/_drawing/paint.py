@@ -53,43 +53,6 @@ def filled(outlines: Iterable[Points], height: int, width: int) -> Mask:
     return mask.astype(np.float32) / np.float32(255.0)
 
 
-def blend(picture: Picture, colour: npt.NDArray[Any] | Sequence[float], cover: Mask) -> None:
-    """Lay a colour, or a whole picture, over a picture in place."""
-    rows, columns = np.flatnonzero(cover.any(axis=1)), np.flatnonzero(cover.any(axis=0))
-    if not len(rows):
-        return
-    cut = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    paint = np.asarray(colour, np.float32)
-    # One channel at a time: a last axis of three is seven times slower.
-    for channel in range(3):
-        below = picture[(*cut, channel)]
-        below += (paint[(*cut, channel)] if paint.ndim > 1 else paint[channel]) * cover[cut] - below * cover[cut]
-
-
-def blurred(picture: Picture, sigma: float) -> Picture:
-    """Return a picture out of focus."""
-    import cv2
-
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32) if sigma > 0.3 else picture  # noqa: PLR2004 - unseen
-
-
-def noise(rng: np.random.Generator, height: int, width: int, cell: tuple[float, float]) -> Mask:
-    """Return smooth noise from 0 to 1 whose grain is ``cell`` (across, down) pixels large."""
-    import cv2
-
-    rows, columns = int(height / cell[1]) + 3, int(width / cell[0]) + 3
-    coarse = rng.random((rows, columns), dtype=np.float32)
-    return np.clip(np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32), 0.0, 1.0)
-
-
-def clouded(rng: np.random.Generator, height: int, width: int, cell: float, *, flat: float = 1.0) -> Mask:
-    """Return noise of four grains, each half as large and half as strong as the one before."""
-    grains = [noise(rng, height, width, (max(cell * flat / 2**k, 1.5), max(cell / 2**k, 1.5))) for k in range(4)]
-    weights = np.array([8.0, 4.0, 2.0, 1.0], np.float32) / np.float32(15.0)
-    total: Mask = np.sum([weight * grain for weight, grain in zip(weights, grains, strict=True)], axis=0)
-    return total
-
-
 @dataclass(frozen=True, slots=True)
 class Window:
     """The part of a picture that a bird reaches."""
@@ -110,12 +73,63 @@ class Window:
         return self.bottom - self.top, self.right - self.left
 
 
-def window_around(outlines: Sequence[Points], height: int, width: int, margin: int = 3) -> Window:
+def window_around(outlines: Sequence[Points], height: int, width: int, *, margin: int = 3) -> Window:
     """Return the window that holds the outlines, cut to the picture."""
     cloud = np.concatenate(outlines)
     low, high = np.floor(cloud.min(axis=0)).astype(int) - margin, np.ceil(cloud.max(axis=0)).astype(int) + margin
-    left, top = max(int(low[0]), 0), max(int(low[1]), 0)
+    left, top = min(max(int(low[0]), 0), width - 1), min(max(int(low[1]), 0), height - 1)
     return Window(left, top, max(min(int(high[0]), width), left + 1), max(min(int(high[1]), height), top + 1))
+
+
+def blend(picture: Picture, colour: npt.NDArray[Any] | Sequence[float], cover: Mask) -> None:
+    """Lay a colour, or a whole picture, over a picture in place."""
+    paint = np.asarray(colour, np.float32)
+    # One channel at a time: a last axis of three is seven times slower.
+    for channel in range(3):
+        below = picture[..., channel]
+        below += (paint[..., channel] - below) * cover
+
+
+def paint(
+    picture: Picture, colour: npt.NDArray[Any] | Sequence[float], outlines: Iterable[Points], opacity: float = 1.0
+) -> None:
+    """Fill outlines with a colour, in place."""
+    height, width = picture.shape[:2]
+    for outline in outlines:
+        window = window_around([outline], height, width, margin=1)
+        shift = np.array([window.left, window.top], np.float64)
+        blend(picture[window.cut], colour, filled([outline - shift], *window.size) * np.float32(opacity))
+
+
+def blurred(picture: Picture, sigma: float) -> Picture:
+    """Return a picture out of focus."""
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32) if sigma > 0.3 else picture  # noqa: PLR2004 - unseen
+
+
+def enlarged(picture: Picture, height: int, width: int) -> Picture:
+    """Return a smooth picture in a larger size."""
+    import cv2
+
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def noise(rng: np.random.Generator, height: int, width: int, cell: tuple[float, float]) -> Mask:
+    """Return smooth noise from 0 to 1 whose grain is ``cell`` (across, down) pixels large."""
+    import cv2
+
+    rows, columns = int(height / cell[1]) + 3, int(width / cell[0]) + 3
+    coarse = rng.random((rows, columns), dtype=np.float32)
+    return np.clip(np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32), 0.0, 1.0)
+
+
+def clouded(rng: np.random.Generator, height: int, width: int, cell: float, *, flat: float = 1.0) -> Mask:
+    """Return noise of four grains, each half as large and half as strong as the one before."""
+    grains = [noise(rng, height, width, (max(cell * flat / 2**k, 1.5), max(cell / 2**k, 1.5))) for k in range(4)]
+    weights = np.array([8.0, 4.0, 2.0, 1.0], np.float32) / np.float32(15.0)
+    total: Mask = np.sum([weight * grain for weight, grain in zip(weights, grains, strict=True)], axis=0)
+    return total
 
 
 def paint_bird(
@@ -138,7 +152,7 @@ def _tints(rng: np.random.Generator) -> Mapping[str, npt.NDArray[np.float32]]:
     """Return the palette as this one bird wears it: no two are of quite the same colours."""
     light = rng.uniform(0.78, 1.12)
     return {
-        name: np.clip(np.asarray(colour) * light * rng.uniform(0.88, 1.12, 3) + rng.uniform(-8, 8), 0, 255).astype(
+        name: np.clip(np.asarray(colour) * light * rng.uniform(0.93, 1.07, 3) + rng.uniform(-8, 8), 0, 255).astype(
             np.float32
         )
         for name, colour in PALETTE.items()

@@ -18,7 +18,7 @@ from birdsod.dataset._drawing.clutter import (
     stone,
     strewn,
 )
-from birdsod.dataset._drawing.paint import blend, blurred, clouded, filled, noise
+from birdsod.dataset._drawing.paint import blend, blurred, clouded, enlarged, noise, paint
 from birdsod.dataset._drawing.shapes import ellipse, points, stroke
 
 if TYPE_CHECKING:
@@ -43,19 +43,21 @@ def background(rng: np.random.Generator, height: int, width: int) -> Picture:
 def _mixed(
     rng: np.random.Generator, height: int, width: int, colours: Sequence[Colour], cell: float, flat: float = 1.0
 ) -> Picture:
-    picture: Picture = np.empty((height, width, 3), np.float32)
+    # Clouds are smooth, so half the size is enough to mix them.
+    small = height // 2, width // 2
+    picture: Picture = np.empty((*small, 3), np.float32)
     picture[:] = pick(rng, colours)
     for _ in range(3):
-        cover = np.clip((clouded(rng, height, width, cell, flat=flat) - 0.42) * np.float32(5.0), 0.0, 1.0)
+        cover = np.clip((clouded(rng, *small, cell / 2.0, flat=flat) - 0.42) * np.float32(5.0), 0.0, 1.0)
         blend(picture, pick(rng, colours), cover)
-    return picture
+    return enlarged(picture, height, width)
 
 
 def _leaves(picture: Picture, rng: np.random.Generator, count: int, length: float, colours: Sequence[Colour]) -> None:
     for _ in range(6):
         places = [anywhere(rng, picture) for _ in range(count // 6)]
         batch = [leaf(rng, place, length * rng.uniform(0.6, 1.4)) for place in places]
-        blend(picture, pick(rng, colours) * rng.uniform(0.6, 1.15), filled(batch, *picture.shape[:2]))
+        paint(picture, pick(rng, colours) * rng.uniform(0.6, 1.15), batch)
 
 
 def _branches(picture: Picture, rng: np.random.Generator, least: int, most: int, leaves: int) -> Points:
@@ -126,7 +128,7 @@ def _garden(rng: np.random.Generator, height: int, width: int) -> Picture:
     picture = _mixed(rng, height, width, GREENS, 90.0)
     for _ in range(5):
         discs = [ellipse(anywhere(rng, picture), (radius, radius)) for radius in rng.uniform(8.0, 34.0, 5)]
-        blend(picture, pick(rng, BIRDLIKE), filled(discs, height, width) * np.float32(rng.uniform(0.4, 0.9)))
+        paint(picture, pick(rng, BIRDLIKE), discs, rng.uniform(0.4, 0.9))
     picture = blurred(picture, rng.uniform(3.0, 8.0))
     strewn(picture, rng, _branches(picture, rng, 1, 3, 16))
     return picture
@@ -138,7 +140,7 @@ def _blades(
     """Paint blades of grass, or reeds as tall as the picture."""
     for _ in range(5):
         batch = [_blade(picture, rng, tall=tall) for _ in range(count // 5)]
-        blend(picture, pick(rng, colours) * rng.uniform(0.6, 1.2), filled(batch, *picture.shape[:2]))
+        paint(picture, pick(rng, colours) * rng.uniform(0.6, 1.2), batch)
 
 
 def _blade(picture: Picture, rng: np.random.Generator, *, tall: bool) -> Points:

@@ -28,7 +28,8 @@ def turned(outline: Points, angle: float) -> Points:
 def smooth(corners: Points, steps: int = 7) -> Points:
     """Return the closed Catmull-Rom curve through the corners."""
     t = np.linspace(0.0, 1.0, steps, endpoint=False)[:, None, None]
-    before, after, beyond = np.roll(corners, 1, 0), np.roll(corners, -1, 0), np.roll(corners, -2, 0)
+    count = np.arange(len(corners))
+    before, after, beyond = corners[count - 1], corners[count + 1 - len(count)], corners[count + 2 - len(count)]
     curve = corners + 0.5 * t * (
         (after - before)
         + t * (2.0 * before - 5.0 * corners + 4.0 * after - beyond)
@@ -46,9 +47,10 @@ def ellipse(centre: Sequence[float] | Points, radius: Sequence[float], angle: fl
 
 def stroke(path: Points, start: float, end: float) -> Points:
     """Return the outline of a line that is ``start`` wide at first and ``end`` wide at last."""
-    along = np.gradient(path, axis=0)
-    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
-    across = np.stack([-along[:, 1], along[:, 0]], axis=1) * np.linspace(start, end, len(path))[:, None] / 2.0
+    along = np.empty_like(path)
+    along[0], along[-1], along[1:-1] = path[1] - path[0], path[-1] - path[-2], path[2:] - path[:-2]
+    half = np.linspace(start, end, len(path)) / (2.0 * np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9))
+    across = np.stack([-along[:, 1] * half, along[:, 0] * half], axis=1)
     return np.concatenate([path + across, (path - across)[::-1]])
 
 
