@@ -81,7 +81,7 @@ def decode(
     try:
         pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:
-        raise ImageError("the image cannot be decoded", path=naming(source), cause=error.err) from error
+        raise ImageError("the image cannot be decoded", path=naming(source), cause=str(error)) from error
     if pixels is None:
         cause = "a copy or download that broke off, or a variant that OpenCV does not read"
         raise ImageError("the image cannot be decoded", path=naming(source), cause=cause, cure="get it again")

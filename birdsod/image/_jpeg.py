@@ -12,7 +12,7 @@ __all__ = ["as_stored", "save_options"]
 
 _NO_TRANSFORM, _YCCK = 0, 2
 _RGB_COMPONENTS = (ord("R"), ord("G"), ord("B"))
-_GREY, _THREE, _FOUR = 1, 3, 4
+_THREE, _FOUR = 3, 4
 _FULL_COLOUR, _HALF_WIDTH, _QUARTER = 0, 1, 2
 
 
@@ -21,11 +21,6 @@ def as_stored(opened: JpegImageFile) -> Image:
     if opened.layers == _THREE and not _is_rgb(opened):
         opened.draft("YCbCr", None)
     opened.load()
-    if opened.layers == _FOUR and "adobe" not in opened.info:
-        from PIL import ImageChops
-
-        # Pillow writes CMYK the Adobe way, inverted; without that mark the file was not.
-        return ImageChops.invert(opened)
     return opened
 
 
@@ -40,7 +35,6 @@ def save_options(opened: JpegImageFile, size: int, *, turned: bool) -> dict[str,
         "keep_rgb": _is_rgb(opened),
         "progressive": fits and "progressive" in opened.info,
         "optimize": fits,
-        "icc_profile": opened.info.get("icc_profile"),
     }
 
 
@@ -49,7 +43,10 @@ def _tables(opened: JpegImageFile) -> list[list[int]]:
     if opened.layers == _FOUR and opened.info.get("adobe_transform") == _YCCK:
         # It is written as plain CMYK, in which no channel bears the coarse steps of chroma.
         return [opened.quantization[opened.layer[0][3]]]
-    return [opened.quantization[layer[3]] for layer in opened.layer]
+    tables = [opened.quantization[layer[3]] for layer in opened.layer]
+    while len(tables) > 1 and tables[-1] == tables[-2]:
+        tables.pop()
+    return tables
 
 
 def _sampling(opened: JpegImageFile, *, turned: bool) -> int:

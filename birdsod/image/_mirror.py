@@ -28,7 +28,7 @@ __all__ = ["mirror"]
 _KEPT = frozenset({"icc_profile", "transparency"})
 _OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {},
-    "WEBP": {"lossless": True, "exact": True, "exif": b"", "xmp": b""},
+    "WEBP": {"lossless": True, "exact": True},
     "GIF": {},
     "BMP": {},
 }
@@ -135,6 +135,8 @@ def _flipped(picture: Image, orientation: int) -> Image:
 
 def _saved(picture: Image, kind: str, options: dict[str, Any]) -> bytes:
     picture.info = {name: value for name, value in picture.info.items() if name in _KEPT}
+    if profile := picture.info.get("icc_profile"):
+        options = options | {"icc_profile": profile}
     stream = io.BytesIO()
     picture.save(stream, kind, **options)
     return stream.getvalue()

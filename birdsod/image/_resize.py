@@ -192,7 +192,7 @@ def encode(image: NDArray[Any], *, encoding: str = ".jpg", quality: int = 95) ->
     try:
         _, data = cv2.imencode(encoding, image, options)
     except cv2.error as error:
-        raise ImageError("the pixels cannot be encoded", value=image.shape, cause=error.err) from error
+        raise ImageError("the pixels cannot be encoded", value=image.shape, cause=str(error)) from error
     return data.tobytes()
 
 
