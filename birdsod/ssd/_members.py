@@ -81,13 +81,10 @@ def _folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes | 
 def _archive(file: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
     try:
         with gzip.open(file, "rb") as stream, tarfile.open(fileobj=_Bounded(stream, file), mode="r|") as archive:
-            for count, entry in enumerate(archive):
-                if count >= MOST_MEMBERS:
-                    raise ArtifactError(f"the archive holds more than {MOST_MEMBERS:,} files", path=file)
-                if not entry.isdir():
-                    yield _member(archive, entry, file, wanted)
+            for entry in _files(archive, file):
+                yield _member(archive, entry, file, wanted)
             _drain(stream)
-    except ArtifactError:
+    except ArtifactError:  # also a ValueError, and already says what is wrong
         raise
     except (EOFError, ValueError, zlib.error, tarfile.TarError, gzip.BadGzipFile) as error:
         cause = "a copy or download that broke off, or another kind of file"
@@ -98,6 +95,14 @@ def _archive(file: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes | N
             cause=cause,
             cure="get it again",
         ) from error
+
+
+def _files(archive: tarfile.TarFile, file: Path) -> Iterator[tarfile.TarInfo]:
+    for count, entry in enumerate(archive):
+        if count >= MOST_MEMBERS:
+            raise ArtifactError(f"the archive holds more than {MOST_MEMBERS:,} files", path=file)
+        if not entry.isdir():
+            yield entry
 
 
 def _member(

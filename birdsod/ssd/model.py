@@ -222,9 +222,11 @@ def _network(artifact: Artifact, params: Hyperparameters, path: str | os.PathLik
 
     from birdsod.ssd.network import build_network
 
-    network = build_network(
-        params.base_network, num_classes=params.num_classes, image_shape=params.image_shape, pretrained=False
-    )
+    # The weights that the network begins with are of no use here, and must not use up the caller's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        network = build_network(
+            params.base_network, num_classes=params.num_classes, image_shape=params.image_shape, pretrained=False
+        )
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: values.shape for name, values in artifact.tensors.items()}
     differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
