@@ -84,33 +84,32 @@ def _share_out(order: list[int], classes: dict[int, frozenset[int]], fraction: f
 
 
 def _mend(order: list[int], classes: dict[int, frozenset[int]], trained: set[int]) -> None:
-    """Move a group over for each class that one side lacks, where no class is lost by it."""
+    """Move a group over for each class that one side lacks, as long as no other class is lost by it."""
     holders: dict[int, list[int]] = defaultdict(list)
     for group in order:
         for class_id in classes[group]:
             holders[class_id].append(group)
-    training = Counter(class_id for group in trained for class_id in classes[group])
-    for class_id in sorted(holders, key=lambda held: (len(holders[held]), held)):
-        members = holders[class_id]
-        if len(members) == 1 or 0 < training[class_id] < len(members):
-            continue
-        lacking = training[class_id] == 0
-        for group in members:
-            if all(_may_leave(training[held], len(holders[held]), to_train=lacking) for held in classes[group]):
-                _move(group, classes[group], trained, training, to_train=lacking)
-                break
+    rarest_first = sorted(holders, key=lambda held: (len(holders[held]), held))
+    one_sided = [held for held in rarest_first if _is_one_sided(holders[held], trained)]
+    # A move may make way for another, so begin again after each; every move leaves fewer classes on one side.
+    while one_sided:
+        movable = (
+            group
+            for held in one_sided
+            for group in holders[held]
+            if not any(_is_last(group, holders[other], trained) for other in classes[group])
+        )
+        chosen = next(movable, None)
+        if chosen is None:
+            return
+        trained.symmetric_difference_update({chosen})
+        one_sided = [held for held in one_sided if _is_one_sided(holders[held], trained)]
 
 
-def _may_leave(training: int, total: int, *, to_train: bool) -> bool:
-    """Whether a side keeps a class when one of its groups leaves; a class of one group is on one side anyhow."""
-    left = total - training if to_train else training
-    return total == 1 or left > 1
+def _is_one_sided(members: list[int], trained: set[int]) -> bool:
+    return len(members) > 1 and len({group in trained for group in members}) == 1
 
 
-def _move(group: int, held: frozenset[int], trained: set[int], training: Counter[int], *, to_train: bool) -> None:
-    if to_train:
-        trained.add(group)
-        training.update(held)
-    else:
-        trained.remove(group)
-        training.subtract(held)
+def _is_last(group: int, members: list[int], trained: set[int]) -> bool:
+    """Whether a class leaves a side with this group, though it has others; a class of one group is moved freely."""
+    return len(members) > 1 and sum((member in trained) == (group in trained) for member in members) == 1
