@@ -127,6 +127,19 @@ def test_boxes_outside_are_clipped_and_listed(tmp_path: Path) -> None:
     )
 
 
+def test_clips_and_faults_name_their_image_among_many(tmp_path: Path) -> None:
+    plain = [made((0, 0, 9, 9), (1, 1, 5, 5), image_id=k, name=f"{k}.jpg") for k in range(1500)]
+    plain[2] = made(image_id=2, name="2.jpg")
+    cut = made((0, 0, 9, 9), (0, 0, 300, 9), image_id=5000, name="cut.jpg")
+    _, result = written(tmp_path, *plain[:3], cut, *plain[3:], cut)
+    assert result.rows == 1502
+    assert [(box.image_id, box.name, box.object_index) for box in result.clipped] == [(5000, "cut.jpg", 1)] * 2
+    wrong = made((0, 0, 9, 9), (9, 0, 5, 9), image_id=5001, name="wrong.jpg")
+    with pytest.raises(BoxError, match="object 1 of image 5001: the box is inverted") as caught:
+        written(tmp_path, *plain, wrong)
+    assert caught.value.path == "wrong.jpg"
+
+
 def test_float_noise_is_no_clip(tmp_path: Path) -> None:
     for outside in ("clip", "raise"):
         text, result = written(tmp_path, made((-1e-7, 0, 200 + 1e-7, 100)), outside=outside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClippedBox", "Listable", "ListedImage", "Written", "write"]
 
+_AT_ONCE = 1024
 _NOISE = 1e-6
 _MOST_DECIMALS = 17
 _CURE = "correct the box, or take the image out of the set"
@@ -170,34 +172,42 @@ def write(
     dataset.require_sizes()
     clipped: list[ClippedBox] = []
     count = 0
+    images = iter(dataset)
     with appearing(path) as stream:
-        for image in dataset:
-            boxes = _relative(image, outside, clipped)
-            stream.write(_line(image, boxes, decimals).encode())
-            count += 1
+        while some := list(islice(images, _AT_ONCE)):
+            for image, boxes in zip(some, _relative(some, outside, clipped), strict=True):
+                stream.write(_line(image, boxes, decimals).encode())
+            count += len(some)
     return Written(Path(path), count, tuple(clipped))
 
 
-def _relative(image: ListedImage, outside: Literal["clip", "raise"], clipped: list[ClippedBox]) -> NDArray[np.float64]:
-    """Return the relative boxes of an image, cut to it; what was cut is added to ``clipped``."""
-    given = np.asarray(image.boxes, dtype=np.float64).reshape(-1, 4)
-    limits = {"width": image.width, "height": image.height}
+def _relative(
+    images: Sequence[ListedImage], outside: Literal["clip", "raise"], clipped: list[ClippedBox]
+) -> list[NDArray[np.float64]]:
+    """Return the relative boxes of each image, cut to it; what was cut is added to ``clipped``."""
+    boxes = [np.asarray(image.boxes, dtype=np.float64).reshape(-1, 4) for image in images]
+    counts = [len(rows) for rows in boxes]
+    owners = np.repeat(np.arange(len(images)), counts)
+    starts = np.cumsum(counts) - counts
+    given = np.concatenate(boxes)
+    size = np.array([(image.width, image.height) for image in images], dtype=np.float64)[owners]
+    limits = {"width": size[:, 0], "height": size[:, 1]}
     inside, cut = bbox.clip(given, **limits)
     try:
         bbox.validate(given, **(limits if outside == "raise" else {}), tolerance=_NOISE)
         bbox.validate(inside)
     except BoxError as error:
-        raise BoxError(
-            f"object {error.record} of image {image.image_id}: {error.message}",
-            path=image.name,
-            value=given[error.record or 0].tolist(),
-            cure=_CURE,
-        ) from error
-    for index in np.flatnonzero((cut > _NOISE).any(axis=-1)).tolist():
-        before, after = tuple(given[index].tolist()), tuple(inside[index].tolist())
+        row = error.record or 0
+        image, index = images[owners[row]], row - starts[owners[row]]
+        message = f"object {index} of image {image.image_id}: {error.message}"
+        raise BoxError(message, path=image.name, value=given[row].tolist(), cure=_CURE) from error
+    for row in np.flatnonzero((cut > _NOISE).any(axis=-1)).tolist():
+        image, index = images[owners[row]], int(row - starts[owners[row]])
+        before, after = tuple(given[row].tolist()), tuple(inside[row].tolist())
         clipped.append(ClippedBox(int(image.image_id), image.name, index, before, after))
     # The zero takes the sign off a negative zero, which would be written as -0.0000.
-    return bbox.absolute_to_relative(inside, **limits) + 0.0
+    relative = bbox.absolute_to_relative(inside, **limits) + 0.0
+    return np.split(relative, starts[1:])
 
 
 def _line(image: ListedImage, boxes: NDArray[np.float64], decimals: int) -> str:
