@@ -200,7 +200,7 @@ def _end(process: subprocess.Popen[str], said: IO[bytes], owner: int, *, grace: 
         # A fork of the process that started the server has no say in its end.
         return
     try:
-        if process.stdin is not None:
+        if process.stdin is not None:  # pragma: no branch - a pipe was asked for
             with suppress(OSError):
                 process.stdin.close()
         with suppress(subprocess.TimeoutExpired):

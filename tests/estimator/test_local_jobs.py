@@ -200,6 +200,10 @@ def test_a_failure_is_told_with_its_reason_and_the_last_lines(
         attached.wait()
 
 
+def test_ending_a_process_that_is_gone_does_nothing() -> None:
+    _launch.JobProcess(ProcessMark(os.getpid(), "another time")).terminate(0.1)
+
+
 def test_an_exit_by_a_signal_without_a_name() -> None:
     assert _local_job._reason(-63) == "the training process was ended by signal 63"
 

@@ -153,6 +153,13 @@ def test_a_fork_of_the_owner_does_not_end_it(owner: Callable[..., subprocess.Pop
     assert gone(pid, 0.0)
 
 
+def test_only_the_owner_ends_it() -> None:
+    with start() as server:
+        running, said, _ = server._end.peek()[2]  # type: ignore[index]
+        process._end(running, said, os.getpid() + 1)
+        assert not gone(server.pid, 0.0)
+
+
 def test_the_owner_may_use_multiprocessing() -> None:
     with start() as server:
         worker = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0,))

@@ -17,6 +17,7 @@ import pytest
 
 from birdsod.errors import ImageError, ServingError
 from birdsod.serving import Server
+from birdsod.serving._requests import TimedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -259,6 +260,15 @@ def test_a_request_that_trickles_is_cut_off(serve: Callable[..., Server]) -> Non
         closed.set()
         thread.join()
     assert ended == b""
+
+
+def test_a_deadline_that_has_passed_is_not_waited_for() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        timed = TimedSocket(one)
+        timed.allow(-1.0)
+        with pytest.raises(TimeoutError):
+            timed.read(1)
 
 
 def test_an_idle_connection_is_closed(serve: Callable[..., Server]) -> None:
