@@ -9,7 +9,7 @@ import traceback
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from birdsod.errors import ImageError
 from birdsod.serving._requests import (
@@ -35,7 +35,6 @@ _LINGER_BYTES = 1 << 26
 class Handler(BaseHTTPRequestHandler):
     """Answers the requests of one connection, one after the other."""
 
-    server: Server
     protocol_version = "HTTP/1.1"
     server_version = "birdsod"
     sys_version = ""
@@ -44,6 +43,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self._host = cast("Server", self.server)
         self.rfile.close()
         self._source = TimedSocket(self.connection)
         self._reader = io.BufferedReader(self._source)
@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         self._body_pending = False
 
     def handle_one_request(self) -> None:
-        self._source.allow(self.server.limits.idle_seconds)
+        self._source.allow(self._host.limits.idle_seconds)
         try:
             gone = not self._reader.peek(1)
         except TimeoutError:
@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         if gone:
             self.close_connection = True
             return
-        self._source.allow(self.server.limits.request_seconds)
+        self._source.allow(self._host.limits.request_seconds)
         super().handle_one_request()
 
     def handle_expect_100(self) -> bool:
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         return super().handle_expect_100()
 
     def answer(self) -> None:
-        with self.server.request_under_way():
+        with self._host.request_under_way():
             try:
                 route = self._check_head()
                 answer = self._invoke() if route == "/invocations" else {}
@@ -87,16 +87,16 @@ class Handler(BaseHTTPRequestHandler):
         self._body_pending = self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
         route = check_route(_ROUTES, self.path, self.command)
         if route == "/invocations":
-            self._length = body_length(self.headers, self.server.limits)
+            self._length = body_length(self.headers, self._host.limits)
             check_content_type(self.headers)
         return route
 
     def _invoke(self) -> dict[str, object]:
         body = self._body()
-        check_image(body, self.server.limits)
+        check_image(body, self._host.limits)
         try:
-            with self.server.model_turn:
-                found = self.server.predictor.predict(body)
+            with self._host.model_turn:
+                found = self._host.predictor.predict(body)
             return {"prediction": _rows(found)}
         except ImageError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"not a readable image: {error.message}") from error
@@ -128,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _reply(self, status: HTTPStatus, answer: object, headers: dict[str, str] | None = None) -> None:
         body = json.dumps(answer, allow_nan=False).encode()
-        self.connection.settimeout(self.server.limits.request_seconds)
+        self.connection.settimeout(self._host.limits.request_seconds)
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)

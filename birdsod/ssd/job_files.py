@@ -176,8 +176,7 @@ class JobSpec:
         """
         from birdsod.ssd.options import LocalOptions
 
-        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in self.options.items()}
-        return LocalOptions(**plain)
+        return LocalOptions.from_json(self.options)
 
     def write(self, path: Path) -> None:
         """Write ``job.json``; it appears whole.
