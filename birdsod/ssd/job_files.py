@@ -34,10 +34,9 @@ from birdsod.ssd._process import ProcessMark
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from birdsod.ssd.options import LocalOptions
-
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.recordio import Packed
+    from birdsod.ssd.options import LocalOptions
 
 __all__ = ["COMPLETED", "FAILED", "IN_PROGRESS", "STOPPED", "STOPPING", "JobFiles", "JobSpec", "JobStatus", "now"]
 
