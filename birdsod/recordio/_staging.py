@@ -1,0 +1,104 @@
+"""Several files that take their final names together, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from birdsod._files import flush_folder
+from birdsod.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Staging", "refuse_existing", "writing"]
+
+
+class Staging:
+    """A hidden folder beside the final names, where files grow until all are whole.
+
+    Leaving its ``with`` block removes it and what is still in it, whatever happened.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the files will appear; made if it is not there, and removed again if nothing appears.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._made = not directory.exists()
+
+    def __enter__(self) -> Self:
+        with writing(self._directory):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self.folder = Path(tempfile.mkdtemp(prefix=".birdsod-", dir=self._directory))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._made and kind is not None:
+            with contextlib.suppress(OSError):
+                self._directory.rmdir()
+
+    def publish(self, names: Sequence[str]) -> None:
+        """Give files their final names; on an error the previous ones come back.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Whole files in the folder, flushed to disk. The last vouches for the others, so it goes first and
+            comes last.
+        """
+        aside = self.folder / "aside"
+        aside.mkdir()
+        try:
+            with writing(self._directory):
+                for name in reversed(names):
+                    _move(self._directory / name, aside / name)
+                for name in names:
+                    (self.folder / name).rename(self._directory / name)
+        except BaseException:
+            self._put_back(names, aside)
+            raise
+        flush_folder(self._directory)
+
+    def _put_back(self, names: Sequence[str], aside: Path) -> None:
+        for name in names:
+            # What has left the folder stands under its final name already.
+            if not (self.folder / name).exists():
+                (self._directory / name).unlink(missing_ok=True)
+        for previous in aside.iterdir():
+            previous.replace(self._directory / previous.name)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell a failure of the file system as an error with the path."""
+    try:
+        yield
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise RecordError("the file cannot be written", path=path, cause=cause, cure="choose another place") from error
+
+
+def refuse_existing(paths: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise if a file is there already and may not be replaced."""
+    for path in paths:
+        if os.path.lexists(path) and not overwrite:
+            raise RecordError("the file exists already", path=path, cure="pass overwrite=True, or choose another name")
+        if path.is_dir():
+            raise RecordError("a folder has the name of the file", path=path, cure="choose another name")
+
+
+def _move(path: Path, aside: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
