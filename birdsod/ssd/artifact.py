@@ -107,7 +107,7 @@ def save_artifact(
     members = {
         CLASSES: _json(classes.to_json()),
         HYPERPARAMETERS: _json(values),
-        WEIGHTS: _safetensors().save(state, metadata={"format": _FORMAT}),
+        WEIGHTS: _safetensors().numpy.save(state, metadata={"format": _FORMAT}),
     }
     with (
         appearing(path) as stream,
@@ -178,11 +178,10 @@ def _parsed(data: bytes, name: str, file: Path) -> object:
 
 
 def _tensors(data: bytes, file: Path) -> Tensors:
-    from safetensors import SafetensorError
-
+    safetensors = _safetensors()
     try:
-        tensors: dict[str, npt.NDArray[Any]] = _safetensors().load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        tensors: dict[str, npt.NDArray[Any]] = dict(sorted(safetensors.numpy.load(data).items()))
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         message = f"{WEIGHTS} is no file of weights"
         raise ArtifactError(message, path=file, value=str(error), cure="train or download the model again") from error
     written = _metadata(data).get("format", _FORMAT)
@@ -208,7 +207,7 @@ def _safetensors() -> Any:  # noqa: ANN401 - a module
         import safetensors.numpy
     except ImportError as error:
         raise MissingDependencyError("safetensors is not installed", cure="pip install 'birdsod[local]'") from error
-    return safetensors.numpy
+    return safetensors
 
 
 def _json(values: object) -> bytes:

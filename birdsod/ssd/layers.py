@@ -53,17 +53,15 @@ def heads(channels: Sequence[int], per_cell: Sequence[int], outputs: int) -> Ite
     for inputs, anchors in zip(channels, per_cell, strict=True):
         head = nn.Conv2d(inputs, anchors * outputs, 3, padding=1)
         nn.init.normal_(head.weight, std=0.01)
-        if head.bias is not None:
-            nn.init.zeros_(head.bias)
+        nn.init.zeros_(head.get_parameter("bias"))
         yield head
 
 
 def prefer_background(class_heads: nn.ModuleList, num_classes: int) -> None:
     """Start from the share of background that mining will show, so that the first updates are not spent on it."""
     for head in class_heads:
-        if isinstance(head, nn.Conv2d) and head.bias is not None:
-            with torch.no_grad():
-                head.bias[:: num_classes + 1] = math.log(_BACKGROUND_ODDS * num_classes)
+        with torch.no_grad():
+            head.get_parameter("bias")[:: num_classes + 1] = math.log(_BACKGROUND_ODDS * num_classes)
 
 
 def with_extras(tapped: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -222,11 +222,13 @@ def _network(artifact: Artifact, params: Hyperparameters, path: str | os.PathLik
 
     from birdsod.ssd.network import build_network
 
-    # The weights that the network begins with are of no use here, and must not use up the caller's random numbers.
-    with torch.random.fork_rng(devices=[]):
-        network = build_network(
-            params.base_network, num_classes=params.num_classes, image_shape=params.image_shape, pretrained=False
-        )
+    shape = {"num_classes": params.num_classes, "image_shape": params.image_shape}
+    try:
+        # The weights that it begins with are of no use here, and must not use up the caller's random numbers.
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(params.base_network, pretrained=False, **shape)
+    except HyperparameterError as error:
+        raise ArtifactError(error.message, path=path, value=error.value) from error
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: values.shape for name, values in artifact.tensors.items()}
     differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
