@@ -255,7 +255,7 @@ def test_evaluate_refuses_a_split_that_is_none(model: Path, cub_folder: Path) ->
 
 
 def test_serve_answers_until_ctrl_c(model: Path) -> None:
-    command = [sys.executable, "-m", "birdsod", "serve", model, "--port", "0"]
+    command = [sys.executable, "-m", "birdsod", "serve", str(model), "--port", "0"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout is not None
     parts = urlsplit(running.stdout.readline().split()[-1])

@@ -19,7 +19,6 @@ class OnError(StrEnum):
 
     RAISE = "raise"
     SKIP = "skip"
-    COLLECT = "collect"
 
 
 class Outside(StrEnum):
@@ -64,7 +63,7 @@ def pack(  # noqa: PLR0913 - the options of a command
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     lst: Annotated[Path | None, typer.Option(help="A .lst file to pack as im2rec does, in place of --data.")] = None,
     root: Annotated[Path | None, typer.Option(help="With --lst: the folder that its paths start from.")] = None,
-    color: Annotated[int, typer.Option(min=-1, max=1, help="With --lst: 1 colour, 0 grey, -1 as it is.")] = 1,
+    color: Annotated[int, typer.Option(min=-1, max=1, help="With --lst: 1 colour, 0 grey, -1 as stored.")] = 1,
     resize: Annotated[int | None, typer.Option(min=1, help="Length of the shorter edge.")] = None,
     quality: Annotated[int, typer.Option(help="JPEG quality, or PNG compression.")] = 95,
     encoding: Annotated[str, typer.Option(help=".jpg or .png")] = ".jpg",
@@ -83,7 +82,8 @@ def pack(  # noqa: PLR0913 - the options of a command
         "center_crop": center_crop,
         "pass_through": pass_through,
         "jobs": jobs,
-        "on_error": on_error.value,
+        # The command names what is not packed itself.
+        "on_error": "raise" if on_error is OnError.RAISE else "collect",
         "overwrite": overwrite,
     }
     if (data is None) == (lst is None):
@@ -91,15 +91,15 @@ def pack(  # noqa: PLR0913 - the options of a command
     if lst is not None:
         if root is None:
             raise typer.BadParameter("--lst needs it: the folder that its paths start from", param_hint="--root")
-        _pack_list(lst, root, out, color, how)
+        _pack_list(lst, {**how, "root": root, "out": out, "color": color})
     elif data is not None:
         _pack_channels(data, class_list(classes), sizes, split, seed, out, {**how, "outside": outside.value})
 
 
-def _pack_list(lst: Path, root: Path, out: Path, color: int, how: dict[str, Any]) -> None:
+def _pack_list(lst: Path, how: dict[str, Any]) -> None:
     from birdsod.recordio import pack_list
 
-    _tell(pack_list(lst, root=root, out=out, color=color, **how))
+    _tell(pack_list(lst, **how))
 
 
 def _pack_channels(
@@ -124,7 +124,7 @@ def _pack_channels(
 
 def _tell(channel: "PackedChannel") -> None:
     for refused in channel.refused:
-        complain(f"not packed: {refused}")
+        complain(f"not packed: {refused.name}: {refused.reason}")
     lost = f", {len(channel.refused)} refused" if channel.refused else ""
     cut = f", {len(channel.clipped)} boxes cut at the edge" if channel.clipped else ""
     say(f"{channel.rec}: {channel.records} records{lost}{cut}")

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -41,8 +41,8 @@ def command(mode: str) -> tuple[str, ...]:
 @pytest.fixture
 def data(tmp_path: Path) -> Packed:
     channels = {"train": SimpleNamespace(records=30), "validation": SimpleNamespace(records=10)}
-    made: Any = SimpleNamespace(directory=tmp_path / "packed", channels=channels, class_table=CLASSES, longest_label=22)
-    return made
+    made = SimpleNamespace(directory=tmp_path / "packed", channels=channels, class_table=CLASSES, longest_label=22)
+    return cast("Packed", made)
 
 
 @pytest.fixture
