@@ -495,11 +495,11 @@ class Shell:
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
     """What a figure takes for the running notebook; a real one is run by the notebook's own tests."""
-    import IPython
+    import IPython.core.getipython
     import IPython.display
 
     running = Shell()
-    monkeypatch.setattr(IPython, "get_ipython", lambda: running)
+    monkeypatch.setattr(IPython.core.getipython, "get_ipython", lambda: running)
     monkeypatch.setattr(IPython.display, "publish_display_data", running.publish)
     return running
 
@@ -545,9 +545,9 @@ class TestInANotebook:
         assert shell.published == []
 
     def test_a_terminal_shows_it_as_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        import IPython
+        import IPython.core.getipython
 
-        monkeypatch.setattr(IPython, "get_ipython", lambda: None)
+        monkeypatch.setattr(IPython.core.getipython, "get_ipython", lambda: None)
         figure = plot_map(CURVE)
         assert isinstance(figure, NotebookFigure)
         with pytest.raises(NotImplementedError):

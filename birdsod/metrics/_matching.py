@@ -27,7 +27,7 @@ class Pairs(NamedTuple):
     target: npt.NDArray[np.int64]
     overlap: npt.NDArray[np.float64]
 
-    def at(self, rows: npt.NDArray[np.generic]) -> Pairs:
+    def at(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Pairs:
         """Return some of the pairs, or all in another order."""
         return Pairs(self.detection[rows], self.target[rows], self.overlap[rows])
 

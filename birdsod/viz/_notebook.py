@@ -71,7 +71,7 @@ def _notebook() -> Any:  # noqa: ANN401 - IPython is not a dependency, so its ty
     """Return the running notebook's shell; IPython in a terminal is none."""
     if "IPython" not in sys.modules:
         return None
-    from IPython import get_ipython
+    from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
     return shell if hasattr(shell, "kernel") else None
