@@ -15,11 +15,26 @@ T = TypeVar("T")
 
 
 def bar(
-    items: Iterable[T] | None = None, *, total: int | None = None, description: str, unit: str = "image"
+    items: Iterable[T] | None = None,
+    *,
+    total: int | None = None,
+    initial: int = 0,
+    description: str,
+    unit: str = "image",
 ) -> tqdm[T]:
-    """Return a progress bar over ``items``, or one that is moved by ``update``."""
+    """Return a progress bar over ``items``, or one that is moved by ``update``; bytes (``B``) show as kB and MB."""
     return cast(
-        "tqdm[T]", _kind()(items, total=total, desc=description, unit=unit, disable=not _watched(), leave=False)
+        "tqdm[T]",
+        _kind()(
+            items,
+            total=total,
+            initial=initial,
+            desc=description,
+            unit=unit,
+            unit_scale=unit == "B",
+            disable=not _watched(),
+            leave=False,
+        ),
     )
 
 
