@@ -101,7 +101,8 @@ def open_image(source: StoredImage) -> Iterator[BinaryIO]:
         yield io.BytesIO(source)
         return
     try:
-        with open(source, "rb") as stream:  # noqa: PTH123 - half the time of Path.open, and sizes are read by the million
+        # Unbuffered and not by Path.open: half the time, and sizes are read by the million.
+        with open(source, "rb", buffering=0) as stream:  # noqa: PTH123 - see above
             yield stream
     except FileNotFoundError as error:
         raise ImageError("the image is missing", path=source, cure="check the path and the image folder") from error
