@@ -179,12 +179,10 @@ def _class_ids(objects: Table, length: int, classes: int) -> npt.NDArray[np.int6
 def _boxes(objects: Table, length: int) -> npt.NDArray[np.float64]:
     sides = [_of_length(np.asarray(_column(objects, side), dtype=np.float64), side, length) for side in _SIDES]
     boxes = np.stack(sides, axis=1)
-    finite = np.isfinite(boxes).all(axis=1)
-    with np.errstate(invalid="ignore"):
-        good = finite & (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
+    good = np.isfinite(boxes).all(axis=1) & (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
     if not good.all():
         row = int(np.argmin(good))
-        what = "is empty or inverted" if finite[row] else "is not finite"
+        what = "is empty or inverted" if np.isfinite(boxes[row]).all() else "is not finite"
         raise BoxError(f"a box {what}", record=row, value=boxes[row].tolist(), cure="give xmin < xmax and ymin < ymax")
     return boxes
 

@@ -176,8 +176,8 @@ class View:  # noqa: PLW1641 - equal by value with arrays inside, so not hashabl
     def _record(self, position: int) -> ImageRecord:
         row = int(self._rows[position])
         columns = self._columns
-        objects = columns.objects(np.array([row]))
-        class_ids, boxes = objects.class_ids, objects.boxes
+        held = slice(int(columns.object_starts[row]), int(columns.object_starts[row + 1]))
+        class_ids, boxes = columns.class_ids[held].astype(np.int64), columns.boxes[held].astype(np.float64)
         if self._class_of is not None:
             class_ids = self._class_of[class_ids]
             class_ids, boxes = class_ids[class_ids >= 0], boxes[class_ids >= 0]

@@ -423,3 +423,17 @@ def test_missing_values_of_pandas_are_unknown_sizes() -> None:
     images.loc[2, ["width", "height"]] = pd.NA
     birds = DetectionDataset.from_tables(images, pd.DataFrame(OBJECTS), root="photos", class_table=TABLE)
     assert birds.images["width"].isna().tolist() == [False, False, True]
+
+
+def test_large_ids_are_kept() -> None:
+    birds = make({"image_id": [2**40, 2, 9]}, {"image_id": [2, 2**40, 2]})
+    assert birds.image_ids.tolist() == [2**40, 2, 9]
+    assert birds.objects["image_id"].tolist() == [2**40, 2, 2]
+
+
+def test_the_room_lists_its_names() -> None:
+    from birdsod import dataset
+
+    assert dir(dataset) == sorted(dataset.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'parrot'"):
+        dataset.parrot  # noqa: B018 - the lookup itself is the test

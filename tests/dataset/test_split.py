@@ -124,6 +124,11 @@ class TestSeveralClasses:
             for side in flock(held).split(0.9, seed=seed):
                 assert set(side.objects["class_id"]) == {0, 1, 2}
 
+    def test_what_cannot_be_mended_is_left(self) -> None:
+        # Three classes on three images, two each: two sides cannot both hold all of them.
+        train, validation = flock([[0, 1], [1, 2], [0, 2]]).split(0.5)
+        assert sorted((len(train), len(validation))) == [1, 2]
+
     @given(birds=datasets(min_images=2, max_images=9), fraction=fractions, seed=seeds)
     def test_no_single_move_would_bring_a_class_to_both_sides(
         self, birds: DetectionDataset, fraction: float, seed: int
