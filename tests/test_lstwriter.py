@@ -207,6 +207,12 @@ def test_options_are_checked(tmp_path: Path) -> None:
             written(tmp_path, decimals=decimals)
 
 
+def test_a_list_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ListError, match="the list cannot be written") as caught:
+        lstwriter.write(ListedImages(()), tmp_path / "nosuch" / "a.lst")
+    assert caught.value.path == str(tmp_path / "nosuch" / "a.lst")
+
+
 def test_sizes_are_asked_for_first(tmp_path: Path) -> None:
     class Sizeless(list[MadeImage]):
         def require_sizes(self) -> None:

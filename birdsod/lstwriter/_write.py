@@ -147,7 +147,7 @@ def write(
         If a box is not finite, inverted, empty or wholly outside its image, reaches outside it under
         ``outside="raise"``, or is too thin for the 32-bit numbers of a record.
     ListError
-        If an id or a path cannot stand in a list, or an option is unknown.
+        If an id or a path cannot stand in a list, an option is unknown, or the file cannot be written.
 
     Examples
     --------
@@ -172,13 +172,22 @@ def write(
     dataset.require_sizes()
     clipped: list[ClippedBox] = []
     count = 0
-    images = iter(dataset)
-    with appearing(path) as stream:
-        while some := list(islice(images, _AT_ONCE)):
-            for image, boxes in zip(some, _relative(some, outside, clipped), strict=True):
-                stream.write(_line(image, boxes, decimals).encode())
-            count += len(some)
+    try:
+        with appearing(path) as stream:
+            for line in _lines(iter(dataset), outside, decimals, clipped):
+                stream.write(line.encode())
+                count += 1
+    except OSError as error:
+        raise ListError("the list cannot be written", path=path, cause=error.strerror) from error
     return Written(Path(path), count, tuple(clipped))
+
+
+def _lines(
+    images: Iterator[ListedImage], outside: Literal["clip", "raise"], decimals: int, clipped: list[ClippedBox]
+) -> Iterator[str]:
+    while some := list(islice(images, _AT_ONCE)):
+        for image, boxes in zip(some, _relative(some, outside, clipped), strict=True):
+            yield _line(image, boxes, decimals)
 
 
 def _relative(
