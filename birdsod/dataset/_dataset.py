@@ -247,7 +247,8 @@ class DetectionDataset(View):
         """Return this data set and, after it, a mirrored copy of each image that is marked train.
 
         The mirrored files are written to a tree of their own, under the names of their originals; no original is
-        touched. A file that is already there, whole, and made of the same source is used again. Mirrored images
+        touched. A file that is already there, whole, and made of the same source is used again; the folder's
+        ``mirrored.json`` says of what each was made, and no other file is ever written over. Mirrored images
         are numbered ``image_id + largest_image_id``, whatever was selected. An image that has its mirror in the set
         already, or is one, is not mirrored again: calling twice is the same as calling once.
 

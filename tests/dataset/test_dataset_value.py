@@ -95,6 +95,7 @@ class TestPicking:
             (np.array([2, 0]), [9, 4]),
             ([-1], [9]),
             ((1, 2), [2, 9]),
+            (pd.Series([False, True, True]), [2, 9]),
             ([], []),
         ],
     )
