@@ -123,7 +123,8 @@ def decode(
     # An offset beyond float32's range gives an infinite box in MXNet as well; clipping mends it.
     with np.errstate(over="ignore"):
         reach = np.exp(offsets[:, 2:] * factors[2:]) * extent * half
-    return np.concatenate([centre - reach, centre + reach], axis=1)
+    boxes: Float32Array = np.concatenate([centre - reach, centre + reach], axis=1, dtype=np.float32)
+    return boxes
 
 
 def suppress(

@@ -161,7 +161,8 @@ class EfficientNetLite0(nn.Module):
         -------
         list of tuple of int
         """
-        return [(-(-size // stride),) * 2 for stride in (16, 32)]
+        cells = [-(-size // stride) for stride in (16, 32)]
+        return [(count, count) for count in cells]
 
 
 def _blocks() -> Iterator[_Block]:

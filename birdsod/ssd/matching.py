@@ -160,14 +160,16 @@ def _objects(rows: Float32Array, image: int) -> Float32Array:
 def _overlaps(boxes: Float32Array, objects: Float32Array) -> Float32Array:
     low = np.maximum(boxes[:, None, :2], objects[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], objects[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, np.float32(0)), axis=-1)
+    sides = np.maximum(high - low, np.float32(0))
+    shared = sides[..., 0] * sides[..., 1]
     union = _areas(boxes)[:, None] + _areas(objects)[None, :] - shared
     overlaps: Float32Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return overlaps
 
 
 def _areas(boxes: Float32Array) -> Float32Array:
-    areas: Float32Array = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    left, top, right, bottom = boxes.T
+    areas: Float32Array = np.multiply(right - left, bottom - top)
     return areas
 
 

@@ -95,17 +95,16 @@ def _trimmed(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _overlaps(anchors: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-    mine, theirs = anchors[None, :, None, :], boxes[:, None, :, :]
-    low = torch.maximum(mine[..., :2], theirs[..., :2])
-    high = torch.minimum(mine[..., 2:], theirs[..., 2:])
-    sides = (high - low).clamp(min=0)
-    shared = sides[..., 0] * sides[..., 1]
-    union = _areas(mine) + _areas(theirs) - shared
+    mine, theirs = anchors[None, :, None, :].unbind(-1), boxes[:, None, :, :].unbind(-1)
+    width = (torch.minimum(mine[2], theirs[2]) - torch.maximum(mine[0], theirs[0])).clamp(min=0)
+    height = (torch.minimum(mine[3], theirs[3]) - torch.maximum(mine[1], theirs[1])).clamp(min=0)
+    shared = width * height
+    union = _area(mine) + _area(theirs) - shared
     return torch.where(union > 0, shared / union, 0.0)
 
 
-def _areas(boxes: torch.Tensor) -> torch.Tensor:
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+def _area(sides: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    return (sides[2] - sides[0]) * (sides[3] - sides[1])
 
 
 def _first_choices(overlaps: torch.Tensor, positive: torch.Tensor, best: torch.Tensor) -> None:
@@ -130,7 +129,8 @@ def _mine(positive: torch.Tensor, free: torch.Tensor, cls_logits: torch.Tensor, 
         return ~positive
     matched = positive.sum(dim=1, keepdim=True)
     wanted = torch.minimum((matched.float() * ratio).long(), positive.shape[1] - matched)
-    background = cls_logits.float().softmax(dim=2)[..., 0]
+    # Across the anchors, since a softmax over a handful of neighbouring numbers is several times slower.
+    background = cls_logits.float().transpose(1, 2).contiguous().softmax(dim=1)[:, 0]
     order = background.masked_fill(~candidates, float("inf")).argsort(dim=1, stable=True)
     rank = torch.empty_like(order).scatter_(
         1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
