@@ -96,8 +96,9 @@ def _bark(picture: Picture, rng: np.random.Generator, limb: Branch, ridge: Point
     cover = filled([limb.outline - corner], *window.size)
     grain = noise(rng, *window.size, (rng.uniform(3.0, 9.0), 2.5))
     lit = blurred(filled([ridge - corner], *window.size), 0.12 * thickness) * cover
+    lit *= np.float32(0.6) * grain + np.float32(0.35)
     blend(picture[window.cut], colour * 0.62, cover)
-    blend(picture[window.cut], np.clip(colour * 1.3, 0.0, 255.0), lit * (np.float32(0.35) + np.float32(0.6) * grain))
+    blend(picture[window.cut], np.clip(colour * 1.3, 0.0, 255.0), lit)
 
 
 def leafy(picture: Picture, rng: np.random.Generator, limb: Branch, count: int) -> None:
