@@ -30,7 +30,8 @@ def by_opencv(data: bytes, flags: int = cv2.IMREAD_COLOR) -> Any:
     return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
 
 
-@given(image_files())
+# OpenCV turns WebP only since version 5, so test_image_exif.py turns it by hand.
+@given(image_files(kinds=("JPEG", "PNG", "GIF", "BMP")))
 def test_decode_gives_what_opencv_gives(file: ImageFile) -> None:
     expected = by_opencv(file.data)
     np.testing.assert_array_equal(image.decode(file.data, color="bgr"), expected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -392,7 +392,7 @@ def test_read_raises_skips_or_collects(golden: Path) -> None:
     assert frame["image_id"].tolist() == [0, 6, 7, 9]
     assert [error.line for error in frame.attrs["skipped"]] == [3, 4, 5, 6, 9]
     with pytest.raises(ListError, match="unknown way to treat errors"):
-        lstwriter.read(file, on_error="ignore")
+        lstwriter.read(file, on_error=cast("Any", "ignore"))
 
 
 # --- real birds -----------------------------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ def _relative(
 ) -> list[NDArray[np.float64]]:
     """Return the relative boxes of each image, cut to it; what was cut is added to ``clipped``."""
     boxes = [np.asarray(image.boxes, dtype=np.float64).reshape(-1, 4) for image in images]
-    counts = [len(rows) for rows in boxes]
+    counts = np.array([len(rows) for rows in boxes], dtype=np.int64)
     owners = np.repeat(np.arange(len(images)), counts)
     starts = np.cumsum(counts) - counts
     given = np.concatenate(boxes)
@@ -216,7 +216,7 @@ def _relative(
         clipped.append(ClippedBox(int(image.image_id), image.name, index, before, after))
     # The zero takes the sign off a negative zero, which would be written as -0.0000.
     relative = bbox.absolute_to_relative(inside, **limits) + 0.0
-    return np.split(relative, starts[1:])
+    return np.split(relative, starts[1:].tolist())
 
 
 def _line(image: ListedImage, boxes: NDArray[np.float64], decimals: int) -> str:
