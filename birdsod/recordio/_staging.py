@@ -33,7 +33,7 @@ class Staging:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._made = not directory.exists()
+        self._vain = not directory.exists()
 
     def __enter__(self) -> Self:
         with writing(self._directory):
@@ -45,7 +45,7 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._made and kind is not None:
+        if self._vain:
             with contextlib.suppress(OSError):
                 self._directory.rmdir()
 
@@ -69,6 +69,7 @@ class Staging:
         except BaseException:
             self._put_back(names, aside)
             raise
+        self._vain = False
         flush_folder(self._directory)
 
     def _put_back(self, names: Sequence[str], aside: Path) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from birdsod.testing.detections import class_tables, detections, ground_truth_and_predictions
     from birdsod.testing.images import IMAGE_KINDS, ORIENTED_KINDS, ImageFile, image_bytes, image_files, pixels
     from birdsod.testing.lists import ListedImages, MadeImage, image_names, list_lines, listed_images
+    from birdsod.testing.records import detection_labels, image_ids, image_records, labels, payloads
 
 # name -> module of this package that holds it
 _HOME: dict[str, str] = {
@@ -29,14 +30,19 @@ _HOME: dict[str, str] = {
     "class_tables": "detections",
     "cub_folders": "datasets",
     "datasets": "datasets",
+    "detection_labels": "records",
     "detections": "detections",
     "ground_truth_and_predictions": "detections",
     "image_bytes": "images",
     "image_files": "images",
+    "image_ids": "records",
+    "image_records": "records",
     "image_names": "lists",
     "image_sizes": "boxes",
+    "labels": "records",
     "list_lines": "lists",
     "listed_images": "lists",
+    "payloads": "records",
     "pixels": "images",
     "whole_boxes_inside": "boxes",
 }
@@ -54,14 +60,19 @@ __all__ = [
     "class_tables",
     "cub_folders",
     "datasets",
+    "detection_labels",
     "detections",
     "ground_truth_and_predictions",
     "image_bytes",
     "image_files",
+    "image_ids",
     "image_names",
+    "image_records",
     "image_sizes",
+    "labels",
     "list_lines",
     "listed_images",
+    "payloads",
     "pixels",
     "whole_boxes_inside",
 ]
