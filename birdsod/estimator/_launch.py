@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["JobProcess", "new_job_directory"]
 
 _POLL_SECONDS = 0.05
-# Popen warns when it is forgotten while its process runs, but a job may outlive the value that stands for it.
-_STARTED: list[subprocess.Popen[bytes]] = []
 
 
 def new_job_directory(output: Path) -> Path:
@@ -62,6 +60,17 @@ def new_job_directory(output: Path) -> Path:
             return directory
 
 
+class _Outliving(subprocess.Popen[bytes]):
+    """A process that may outlive the value that stands for it, without a warning."""
+
+    def __del__(self) -> None:
+        pass
+
+
+# Kept, so that those that ended are taken note of, and leave no zombies, whatever became of their jobs.
+_STARTED: list[_Outliving] = []
+
+
 class JobProcess:
     """The process that trains: one that we started, or one that an earlier session did.
 
@@ -73,7 +82,7 @@ class JobProcess:
         The handle, where this session started it.
     """
 
-    def __init__(self, mark: ProcessMark, started: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(self, mark: ProcessMark, started: _Outliving | None = None) -> None:
         self.mark = mark
         self._started = started
 
@@ -84,7 +93,7 @@ class JobProcess:
         # Until the note can name the process it names us, so that a look from outside sees a living job.
         _write_mark(files, ProcessMark.of(os.getpid()))
         with files.output.open("ab") as output:
-            started = subprocess.Popen(
+            started = _Outliving(
                 [*command, os.fspath(files.directory)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -242,7 +242,7 @@ def owner(tmp_path: Path, mode: str, *, wait: bool) -> subprocess.Popen[str]:
     script = tmp_path / "owner.py"
     script.write_text(OWNER.format(here=str(Path(__file__).parent), wait=wait))
     return subprocess.Popen(
-        [sys.executable, script, tmp_path / "jobs", mode],
+        [sys.executable, "-W", "error", script, tmp_path / "jobs", mode],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -389,3 +389,9 @@ def test_a_zombie_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("birdsod.ssd._process._PROC", Path("/no/such/folder"))
     assert ProcessMark.of(child.pid).born is None
     child.wait()
+
+
+def test_a_session_may_end_without_a_warning(tmp_path: Path) -> None:
+    running = owner(tmp_path, "good", wait=True)
+    _, errors = running.communicate(timeout=60)
+    assert (running.returncode, errors) == (0, "")
