@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -114,7 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(files: JobFiles, diary: _Diary, stop: _Stop) -> Outcome:
-    # Only here: reading a wrong command line must not cost seconds.
+    # Before torch loads its threads. They would burn their time waiting for each other: where anything else runs,
+    # that makes every layer several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from birdsod.recordio import Packed
     from birdsod.ssd.loop import Reports
     from birdsod.ssd.surroundings import keep_memory
@@ -141,8 +144,6 @@ def _failed(diary: _Diary, error: Exception) -> int:
 
 
 def _own_mark() -> ProcessMark:
-    import os
-
     return ProcessMark.of(os.getpid())
 
 

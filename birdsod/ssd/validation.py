@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from birdsod.metrics import GroundTruth, Predictions, evaluate_boxes
+from birdsod.ssd.artifact import NMS_TOPK
 from birdsod.ssd.detection import multibox_detection
 from birdsod.ssd.loader import in_order
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Validation"]
 
-_TOPK = 400
 _BATCH = 16
 _MEMORY = 1 << 29
 
@@ -84,7 +84,7 @@ class Validation:
                 offsets.float().cpu().numpy(),
                 network.anchors.cpu().numpy(),
                 nms_threshold=self.params.nms_threshold,
-                nms_topk=_TOPK,
+                nms_topk=NMS_TOPK,
             )
             objects.append(_numbered(labels, first))
             detections.append(_numbered(rows, first))
