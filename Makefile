@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One thread a process: the tests run side by side.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+# pyright looks for packages where the first python on the path does.
+ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 JOBS ?= 2
 OUT ?= out/demo
 
@@ -23,8 +25,8 @@ check: $(VENV)/.tools  ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pyright
-	$(BIN)/pyright --verifytypes birdsod --ignoreexternal
+	$(ACTIVE) pyright
+	$(ACTIVE) pyright --verifytypes birdsod --ignoreexternal
 
 format: $(VENV)/.tools  ## Put the code into form
 	$(BIN)/ruff check --fix .

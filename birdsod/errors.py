@@ -83,7 +83,7 @@ class BirdsodError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.path = None if path is None else os.fspath(path)
+        self.path: str | None = None if path is None else os.fspath(path)
         self.line = line
         self.record = record
         self.value = value

@@ -187,7 +187,9 @@ class Hyperparameters:
         for name in ("num_classes", "num_training_samples"):
             if getattr(made, name) != derived[name]:
                 message = f"{name} contradicts the data, which have {derived[name]}"
-                raise HyperparameterError(message, path=packed.directory, value=given[name], cure="leave it out")
+                raise HyperparameterError(
+                    message, path=packed.directory, value=getattr(made, name), cure="leave it out"
+                )
         if made.label_width < packed.longest_label:
             message = f"label_width is below the longest label, {packed.longest_label} numbers"
             raise HyperparameterError(message, path=packed.directory, value=made.label_width, cure="leave it out")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from birdsod.classes import ClassTable
 from birdsod.detections import Detections
 from birdsod.errors import BoxError, DatasetError, ImageError
-from birdsod.testing.detections import detections
+from birdsod.testing import detections
 
 BIRDS = ClassTable((17, 36), ("017.Cardinal", "036.Northern_Flicker"))
 ROWS = [[0, 0.9, 0.1, 0.2, 0.5, 0.8], [1, 0.4, 0.0, 0.0, 1.0, 1.0], [0, 0.3, 0.5, 0.5, 0.6, 0.7]]

@@ -19,7 +19,7 @@ from birdsod.metrics import (
     match_boxes,
     precision_recall,
 )
-from birdsod.testing.detections import ground_truth_and_predictions
+from birdsod.testing import ground_truth_and_predictions
 
 Box = list[float]
 

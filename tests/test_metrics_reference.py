@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdsod.metrics import GroundTruth, Predictions, evaluate_boxes, match_boxes, precision_recall
-from birdsod.testing.detections import ground_truth_and_predictions
+from birdsod.testing import ground_truth_and_predictions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,7 +24,7 @@ from birdsod.detections import Detections
 from birdsod.errors import DatasetError, ImageError, InputError
 from birdsod.evaluation import Report
 from birdsod.metrics import GroundTruth, Predictions
-from birdsod.testing.detections import detections
+from birdsod.testing import detections
 from birdsod.viz import compare, plot_map, show_boxes, show_detections, show_species
 from birdsod.viz._labels import Label
 from birdsod.viz._notebook import NotebookFigure

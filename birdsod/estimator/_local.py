@@ -53,8 +53,8 @@ class LocalEstimator:
         from birdsod.ssd.options import LocalOptions
 
         self.params = params
-        self.options = options or LocalOptions()
-        self.output_dir = Path(output_dir)
+        self.options: LocalOptions = options or LocalOptions()
+        self.output_dir: Path = Path(output_dir)
         self._command = _command
 
     def fit(self, data: Packed, *, wait: bool = True, logs: bool = True) -> LocalJob:

@@ -47,7 +47,7 @@ class ServerProcess:
 
     def __init__(self, process: subprocess.Popen[str], url: str, said: IO[bytes]) -> None:
         self.url = url
-        self.pid = process.pid
+        self.pid: int = process.pid
         self._said = said
         # Called once: by close, at exit, or when the last reference goes.
         self._end = weakref.finalize(self, _end, process, said, os.getpid())

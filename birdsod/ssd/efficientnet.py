@@ -116,8 +116,8 @@ class EfficientNetLite0(nn.Module):
     (17, (11, 16), (112, 320))
     """
 
-    taps = (11, 16)
-    tap_channels = (112, 320)
+    taps: tuple[int, ...] = (11, 16)
+    tap_channels: tuple[int, ...] = (112, 320)
 
     def __init__(self) -> None:
         super().__init__()

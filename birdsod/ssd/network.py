@@ -61,6 +61,10 @@ class SSD(nn.Module):
     """
 
     anchors: torch.Tensor
+    necks: nn.ModuleList
+    extras: nn.ModuleList
+    class_heads: nn.ModuleList
+    box_heads: nn.ModuleList
 
     def __init__(
         self,

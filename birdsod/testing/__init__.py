@@ -9,42 +9,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from birdsod.testing.boxes import boxes_anywhere, boxes_inside, image_sizes, whole_boxes_inside
-    from birdsod.testing.datasets import DrawnCub, DrawnImage, cub_folders, datasets
-    from birdsod.testing.detections import class_tables, detections, ground_truth_and_predictions
-    from birdsod.testing.images import IMAGE_KINDS, ORIENTED_KINDS, ImageFile, image_bytes, image_files, pixels
-    from birdsod.testing.lists import ListedImages, MadeImage, image_names, list_lines, listed_images
-    from birdsod.testing.records import detection_labels, image_ids, image_records, labels, payloads
+    from birdsod.testing._boxes import boxes_anywhere, boxes_inside, image_sizes, whole_boxes_inside
+    from birdsod.testing._datasets import DrawnCub, DrawnImage, cub_folders, datasets
+    from birdsod.testing._detections import class_tables, detections, ground_truth_and_predictions
+    from birdsod.testing._images import IMAGE_KINDS, ORIENTED_KINDS, ImageFile, image_bytes, image_files, pixels
+    from birdsod.testing._lists import ListedImages, MadeImage, image_names, list_lines, listed_images
+    from birdsod.testing._records import detection_labels, image_ids, image_records, labels, payloads
 
 # name -> module of this package that holds it
 _HOME: dict[str, str] = {
-    "DrawnCub": "datasets",
-    "DrawnImage": "datasets",
-    "IMAGE_KINDS": "images",
-    "ImageFile": "images",
-    "ListedImages": "lists",
-    "MadeImage": "lists",
-    "ORIENTED_KINDS": "images",
-    "boxes_anywhere": "boxes",
-    "boxes_inside": "boxes",
-    "class_tables": "detections",
-    "cub_folders": "datasets",
-    "datasets": "datasets",
-    "detection_labels": "records",
-    "detections": "detections",
-    "ground_truth_and_predictions": "detections",
-    "image_bytes": "images",
-    "image_files": "images",
-    "image_ids": "records",
-    "image_records": "records",
-    "image_names": "lists",
-    "image_sizes": "boxes",
-    "labels": "records",
-    "list_lines": "lists",
-    "listed_images": "lists",
-    "payloads": "records",
-    "pixels": "images",
-    "whole_boxes_inside": "boxes",
+    "DrawnCub": "_datasets",
+    "DrawnImage": "_datasets",
+    "IMAGE_KINDS": "_images",
+    "ImageFile": "_images",
+    "ListedImages": "_lists",
+    "MadeImage": "_lists",
+    "ORIENTED_KINDS": "_images",
+    "boxes_anywhere": "_boxes",
+    "boxes_inside": "_boxes",
+    "class_tables": "_detections",
+    "cub_folders": "_datasets",
+    "datasets": "_datasets",
+    "detection_labels": "_records",
+    "detections": "_detections",
+    "ground_truth_and_predictions": "_detections",
+    "image_bytes": "_images",
+    "image_files": "_images",
+    "image_ids": "_records",
+    "image_records": "_records",
+    "image_names": "_lists",
+    "image_sizes": "_boxes",
+    "labels": "_records",
+    "list_lines": "_lists",
+    "listed_images": "_lists",
+    "payloads": "_records",
+    "pixels": "_images",
+    "whole_boxes_inside": "_boxes",
 }
 
 __all__ = [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from birdsod.classes import ClassTable
 from birdsod.dataset import DetectionDataset, load_cub
 from birdsod.errors import DatasetError
-from birdsod.testing.datasets import DrawnCub, cub_folders
+from birdsod.testing import DrawnCub, cub_folders
 
 FILES = {
     "classes.txt": "17 017.Cardinal\n36 036.Northern_Flicker\n",

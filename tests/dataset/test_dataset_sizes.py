@@ -11,7 +11,7 @@ import pytest
 from birdsod import image
 from birdsod.dataset import DetectionDataset, load_cub
 from birdsod.errors import DatasetError, ImageError
-from birdsod.testing.datasets import DrawnCub, DrawnImage
+from birdsod.testing import DrawnCub, DrawnImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

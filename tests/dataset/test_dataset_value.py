@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from birdsod.classes import ClassTable
 from birdsod.dataset import DetectionDataset
 from birdsod.errors import BirdsodError, BoxError, DatasetError
-from birdsod.testing.datasets import datasets
+from birdsod.testing import datasets
 
 TABLE = ClassTable((17, 36, 47), ("017.Cardinal", "036.Northern_Flicker", "047.American_Goldfinch"))
 IMAGES: dict[str, Any] = {

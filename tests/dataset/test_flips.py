@@ -20,7 +20,7 @@ from birdsod.bbox import flip_horizontal
 from birdsod.dataset import DetectionDataset, _flips, load_cub
 from birdsod.dataset._parallel import in_order
 from birdsod.errors import DatasetError, ImageError
-from birdsod.testing.datasets import DrawnCub, DrawnImage, cub_folders
+from birdsod.testing import DrawnCub, DrawnImage, cub_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from birdsod.classes import ClassTable
 from birdsod.dataset import DetectionDataset
 from birdsod.errors import DatasetError
-from birdsod.testing.datasets import datasets
+from birdsod.testing import datasets
 
 # Frozen: another draw would change the numbers that people report.
 FIXED_0, FIXED_1 = [1, 6, 11], [1, 2, 12]

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from birdsod.recordio import MAGIC, Record, RecordHeader
-from birdsod.testing.boxes import boxes_inside
+from birdsod.testing._boxes import boxes_inside
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

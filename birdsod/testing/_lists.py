@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hypothesis import strategies as st
 
-from birdsod.testing.boxes import boxes_inside, image_sizes
+from birdsod.testing._boxes import boxes_inside, image_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from birdsod.dataset import DetectionDataset
-from birdsod.testing.detections import class_tables
+from birdsod.testing._detections import class_tables
 
 if TYPE_CHECKING:
     import os
