@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from birdsod import _files
 from birdsod.classes import ClassTable
-from birdsod.errors import DatasetError, RecordError
+from birdsod.errors import RecordError
+from birdsod.recordio._names import check_names
 from birdsod.recordio._options import PackOptions
 from birdsod.recordio._packed import PackedChannel
 from birdsod.recordio._values import DroppedBox, RefusedImage
@@ -51,9 +52,12 @@ def read_manifest(folder: Path) -> tuple[dict[str, PackedChannel], ClassTable]:
         cause = "a newer birdsod wrote it, or another program"
         raise RecordError("packed.json has an unknown schema", path=path, value=schema, cause=cause, cure=_AGAIN)
     try:
+        check_names(list(content["channels"]))
         channels = {name: _channel(folder, name, row) for name, row in content["channels"].items()}
         return channels, ClassTable.from_json(content["classes"])
-    except (KeyError, TypeError, AttributeError, DatasetError) as error:
+    except RecordError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         cause = f"{type(error).__name__}: {error}"
         raise RecordError("packed.json is malformed", path=path, cause=cause, cure=_AGAIN) from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,13 +15,14 @@ from birdsod.recordio._admission import admit
 from birdsod.recordio._channel import Run, Tally, fill
 from birdsod.recordio._image_work import Task
 from birdsod.recordio._manifest import MANIFEST, manifest_text
+from birdsod.recordio._names import check_names
 from birdsod.recordio._options import OnError, PackOptions, check_jobs, check_on_error
 from birdsod.recordio._packed import Packed
 from birdsod.recordio._staging import Staging, refuse_existing, writing
 from birdsod.recordio._writer import Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from birdsod.classes import ClassTable
     from birdsod.dataset import DetectionDataset
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["pack"]
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _ENDINGS = (".lst", ".rec", ".idx")
 
 
@@ -139,9 +138,7 @@ def _tasks(dataset: DetectionDataset, lst: Path) -> Iterator[Task]:
 
 def _shared_classes(channels: Mapping[str, DetectionDataset]) -> ClassTable:
     """Return the class table of all channels, after checking that they can be packed together."""
-    if not channels:
-        raise DatasetError("there is no channel to pack", cure='give {"train": ..., "validation": ...}')
-    _check_names(list(channels))
+    check_names(list(channels))
     first = next(iter(channels))
     table = channels[first].class_table
     for name, dataset in channels.items():
@@ -155,13 +152,3 @@ def _shared_classes(channels: Mapping[str, DetectionDataset]) -> ClassTable:
             message = f"an image id occurs twice in channel {name!r}"
             raise DatasetError(message, value=int(ids[counts.argmax()]), cure="give each image its own id")
     return table
-
-
-def _check_names(names: Sequence[str]) -> None:
-    cure = "choose letters, digits, - and _, such as 'train'"
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise DatasetError("the name of a channel cannot be that of a file", value=name, cure=cure)
-    if len({name.casefold() for name in names}) < len(names):
-        message = "two channels differ in nothing but upper and lower case"
-        raise DatasetError(message, value=names, cure="some file systems would write one over the other")
