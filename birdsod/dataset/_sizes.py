@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +58,21 @@ def known_sizes(columns: Columns, rows: npt.NDArray[Any]) -> list[Unreadable]:
     shown: tqdm[int] = _progress.bar(total=len(todo), description="reading sizes")
     with shown:
         for chunk, sizes in zip(chunks, in_order(_Reader(columns), chunks, threads=_threads(todo)), strict=True):
-            pairs = zip(chunk.tolist(), sizes, strict=True)
-            found.extend(bad for row, size in pairs if (bad := _keep(columns, row, size)) is not None)
+            found.extend(_keep_all(columns, chunk, sizes))
             shown.update(len(chunk))
     return found
+
+
+def _keep_all(
+    columns: Columns, rows: npt.NDArray[Any], sizes: Sequence[ImageSize | ImageError | None]
+) -> list[Unreadable]:
+    read = np.array([isinstance(size, tuple) for size in sizes], dtype=bool)
+    if read.all() and not (columns.size_states[rows] == DECLARED).any():
+        columns.sizes[rows] = np.array(sizes)
+        columns.size_states[rows] = READ
+        return []
+    pairs = zip(rows.tolist(), sizes, strict=True)
+    return [bad for row, size in pairs if (bad := _keep(columns, row, size)) is not None]
 
 
 def require_sizes(columns: Columns, rows: npt.NDArray[Any]) -> None:
@@ -112,7 +124,8 @@ class _Reader:
         from birdsod import image
 
         try:
-            return image.read_size(self.columns.path(row))
+            # Text, since making a Path takes as long as reading a header.
+            return image.read_size(os.path.join(self.columns.root, self.columns.names[row]))  # noqa: PTH118 - see above
         except ImageError as error:
             missing = isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError))
             return None if missing else error
