@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from birdsod.dataset import DetectionDataset
+    from birdsod.dataset import DetectionDataset, ImageRecord
     from birdsod.estimator import LocalJob
     from birdsod.evaluation import Report
     from birdsod.recordio import Packed
@@ -37,6 +37,7 @@ _PARTS = (
     "detections.json",
 )
 _WIDTH = 300
+_SHOWN = 12
 _FIGURES = {
     "map50": "mAP@0.5, area",
     "map50_voc07": "mAP@0.5, VOC 2007",
@@ -237,11 +238,19 @@ def _ask(demo: Demo, job: LocalJob, validation: DetectionDataset, say: Callable[
     say("hosting the model")
     with job.deploy() as detector:
         say(f"  {detector.name} answers at {detector.url}")
-        for class_id, species in enumerate(validation.class_table.names):
-            record = next((item for item in validation if class_id in item.class_ids), None)
-            if record is not None:
-                found = detector.predict(record.path)
-                _keep(demo, f"detections_{species}", _viz().show_detections(record.path, found, threshold=0.4))
+        for species, record in _one_of_each(validation):
+            found = detector.predict(record.path)
+            _keep(demo, f"detections_{species}", _viz().show_detections(record.path, found, threshold=0.4))
+
+
+def _one_of_each(birds: DetectionDataset) -> list[tuple[str, ImageRecord]]:
+    """Return the first image of each class, of the first classes only where there are many."""
+    first: dict[int, ImageRecord] = {}
+    for record in birds:
+        for class_id in record.class_ids.tolist():
+            first.setdefault(class_id, record)
+    names = birds.class_table.names
+    return [(names[class_id], first[class_id]) for class_id in sorted(first)[:_SHOWN]]
 
 
 def _leave(

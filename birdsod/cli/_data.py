@@ -86,14 +86,14 @@ def pack(  # noqa: PLR0913 - the options of a command
         "on_error": "raise" if on_error is OnError.RAISE else "collect",
         "overwrite": overwrite,
     }
-    if (data is None) == (lst is None):
-        raise typer.BadParameter("give one of --data and --lst", param_hint="--data")
-    if lst is not None:
-        if root is None:
-            raise typer.BadParameter("--lst needs it: the folder that its paths start from", param_hint="--root")
-        _pack_list(lst, {**how, "root": root, "out": out, "color": color})
-    elif data is not None:
+    if data is not None and lst is None:
         _pack_channels(data, class_list(classes), sizes, split, seed, out, {**how, "outside": outside.value})
+    elif data is not None or lst is None:
+        raise typer.BadParameter("give one of --data and --lst", param_hint="--data")
+    elif root is None:
+        raise typer.BadParameter("--lst needs it: the folder that its paths start from", param_hint="--root")
+    else:
+        _pack_list(lst, {**how, "root": root, "out": out, "color": color})
 
 
 def _pack_list(lst: Path, how: dict[str, Any]) -> None:

@@ -140,6 +140,7 @@ def walkthrough(estimator: Estimator, data: Packed, validation: DetectionDataset
     with pytest.raises(ServingError, match="closed"):
         detector.predict(paths[0])
     detector.close()
+    assert job.predict(paths[0]).names == hosted[0].names
     for there, here in zip(hosted, job.predict_batch(paths[:3]), strict=True):
         np.testing.assert_array_equal(there.class_id, here.class_id)
         np.testing.assert_allclose(there.xyxy, here.xyxy, atol=1e-2)
@@ -186,3 +187,11 @@ def test_data_that_went_away_fail_the_job_with_the_reason(data: Packed, tmp_path
     params = Hyperparameters.for_data(data, base_network="efficientnet-lite0", epochs=1)
     with pytest.raises(TrainingError, match="packed"):
         LocalEstimator(params, tmp_path / "jobs").fit(moved, logs=False)
+
+
+@pytest.mark.parametrize("module", ["birdsod.estimator", "birdsod.serving"])
+def test_a_name_that_is_none_is_told(module: str) -> None:
+    import importlib
+
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = importlib.import_module(module).nothing
