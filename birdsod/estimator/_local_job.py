@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,6 +10,7 @@ from birdsod import training_log
 from birdsod.errors import TrainingError
 from birdsod.estimator import _log
 from birdsod.estimator._launch import JobProcess
+from birdsod.estimator._verdict import verdict
 from birdsod.ssd.job_files import (
     COMPLETED,
     FAILED,
@@ -337,31 +337,10 @@ class LocalJob:
 
     def _settle(self, told: JobStatus | None) -> JobStatus:
         """Write the end of a job whose process is gone without having told it."""
-        code = self._process.exit_code
-        stopped = self._stopping or code == -signal.SIGTERM
-        state = JobStatus(
-            status=STOPPED if stopped else FAILED,
-            process=told.process if told else self._process.mark,
-            started=told.started if told else now(),
-            ended=now(),
-            reason=None if stopped else _reason(code),
-            epoch=told.epoch if told else 0,
-            updates=told.updates if told else 0,
-            seconds=told.seconds if told else 0.0,
-        )
+        state = verdict(told, self._process.mark, self._process.exit_code, stopped=self._stopping)
         state.write(self._files.status)
         return state
 
     def _last_words(self) -> str:
         lines = _log.tail(self._files.log, _LAST_LINES) + _log.tail(self._files.output, _LAST_LINES)
         return " | ".join(lines) or "it said nothing"
-
-
-def _reason(code: int | None) -> str:
-    if code is None:
-        return "the training process is gone without a word"
-    if code >= 0:
-        return f"the training process ended with exit code {code} and no word"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    hint = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
-    return f"the training process was ended by {name}{hint}"

@@ -17,7 +17,7 @@ import pytest
 
 from birdsod.classes import ClassTable
 from birdsod.errors import HyperparameterError, TrainingError
-from birdsod.estimator import LocalEstimator, LocalJob, _launch, _local_job, _log
+from birdsod.estimator import LocalEstimator, LocalJob, _launch, _local_job, _log, _verdict
 from birdsod.hyperparameters import Hyperparameters
 from birdsod.ssd._process import ProcessMark
 from birdsod.ssd.job_files import JobFiles, JobSpec
@@ -205,7 +205,7 @@ def test_ending_a_process_that_is_gone_does_nothing() -> None:
 
 
 def test_an_exit_by_a_signal_without_a_name() -> None:
-    assert _local_job._reason(-63) == "the training process was ended by signal 63"
+    assert _verdict.reason(-63) == "the training process was ended by signal 63"
 
 
 def test_an_interrupt_stops_the_job(
