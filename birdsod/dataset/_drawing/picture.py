@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 _KINDS: tuple[Kind, ...] = ("perched", "standing", "foraging", "flying")
 _ODDS = (0.42, 0.2, 0.16, 0.22)
-_FLOCKS = (0.78, 0.16, 0.06)
-_MOST_HIDDEN = 0.3
+_FLOCKS = (0.82, 0.14, 0.04)
+_ALONE = (0.45, 0.96)  # of the room that the picture gives
+_IN_COMPANY = (0.36, 0.6)
+_MOST_HIDDEN = 0.25
 _MOST_SHARED = 0.05
-_LEAST_SHOWN = 0.8
 _QUALITY = 90
 
 
@@ -74,7 +75,7 @@ def _sketches(species: Species, rng: np.random.Generator, height: int, width: in
     taken: npt.NDArray[np.bool_] = np.zeros((height, width), np.bool_)
     found: list[_Sketch] = []
     for _ in range(12):
-        sketch = _sketch(species, rng, height, width, share=1.0 if wanted == 1 else 0.62)
+        sketch = _sketch(species, rng, height, width, reach=_ALONE if wanted == 1 else _IN_COMPANY)
         window = window_around(_solid(sketch), height, width)
         if taken[window.cut].mean() <= _MOST_SHARED:
             taken[window.cut] = True
@@ -84,14 +85,14 @@ def _sketches(species: Species, rng: np.random.Generator, height: int, width: in
     return found
 
 
-def _sketch(species: Species, rng: np.random.Generator, height: int, width: int, share: float) -> _Sketch:
+def _sketch(species: Species, rng: np.random.Generator, height: int, width: int, reach: tuple[float, float]) -> _Sketch:
     kind = _KINDS[int(rng.choice(len(_KINDS), p=_ODDS))]
     figure = build(species, draw_pose(kind, rng), rng)
     angle, mirrored = rng.uniform(-0.25, 0.25), bool(rng.random() < 0.5)  # noqa: PLR2004
     cloud = Placement(1.0, angle, mirrored, (0.0, 0.0))(np.concatenate(_outlines(figure)))
     low, high = cloud.min(axis=0), cloud.max(axis=0)
     room = np.array([width, height], np.float64)
-    scale = float((room / (high - low)).min()) * share * rng.uniform(0.36, 0.94)
+    scale = float((room / (high - low)).min()) * rng.uniform(*reach)
     slack = room - (high - low) * scale
     # One bird in ten is cut by the edge of the picture.
     over = 0.12 * (high - low) * scale if rng.random() < 0.1 else np.zeros(2)  # noqa: PLR2004
