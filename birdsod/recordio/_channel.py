@@ -19,7 +19,7 @@ from birdsod.recordio._record import record_head
 from birdsod.recordio._values import DroppedBox, RefusedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import ArrayLike
@@ -41,6 +41,8 @@ class Run:
     options: PackOptions
     jobs: int
     on_error: OnError
+    work: Callable[[Task, PackOptions], Answer] = make
+    may_be_empty: bool = False
 
 
 @dataclass(slots=True)
@@ -100,7 +102,7 @@ def fill(
     pair: Pair, tasks: Iterable[Task], tally: Tally, run: Run, *, name: str, total: int | None = None
 ) -> tuple[str, str]:
     """Pack the images of tasks in their order, and return the hashes of both files."""
-    work = partial(_made, options=run.options)
+    work = partial(_made, run=run)
     with workers(run.jobs) as (executor, ahead), one_core_each(run.jobs):
         answers = in_order(work, _counted(tasks, tally), executor=executor, ahead=ahead)
         for task, answer in _progress.bar(answers, total=total, description=f"packing {name}"):
@@ -111,7 +113,7 @@ def fill(
             else:
                 pair.append(task.image_id, [record_head(task.image_id, _stored(answer)), answer.image])
                 tally.count(answer)
-    if not tally.records:
+    if not (tally.records or run.may_be_empty):
         cause = tally.refused[0].reason if tally.refused else "the list is empty"
         raise DatasetError(f"no image of {name} can be packed", cause=cause, cure="look at the paths and files")
     if run.on_error == "skip" and tally.refused:
@@ -123,11 +125,11 @@ def _warn(tally: Tally, name: str) -> None:
     few = ", ".join(image.name for image in tally.refused[:_SHOWN])
     more = ", ..." if len(tally.refused) > _SHOWN else ""
     message = f"{name}: {len(tally.refused)} of {tally.listed} images were refused: {few}{more}"
-    warnings.warn(message, UserWarning, stacklevel=4)
+    warnings.warn(message, UserWarning, stacklevel=5)
 
 
-def _made(task: Task, options: PackOptions) -> tuple[Task, Answer]:
-    return task, make(task, options)
+def _made(task: Task, run: Run) -> tuple[Task, Answer]:
+    return task, run.work(task, run.options)
 
 
 def _counted(tasks: Iterable[Task], tally: Tally) -> Iterator[Task]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from birdsod.errors import ListError
     from birdsod.recordio._packed import PackedChannel
 
-__all__ = ["pack_list"]
+__all__ = ["pack_list", "pack_rows"]
 
 
 def pack_list(  # noqa: PLR0913 - the options that im2rec's users know, all of them named
@@ -114,14 +114,22 @@ def pack_list(  # noqa: PLR0913 - the options that im2rec's users know, all of t
     check_jobs(jobs)
     lst = Path(os.path.abspath(lst))  # noqa: PTH100 - resolve() would follow links and rename the files
     rec = lst.with_suffix(".rec") if out is None else Path(os.path.abspath(out))  # noqa: PTH100 - the same
+    run = Run(options, jobs, on_error)
+    return pack_rows(lst, Path(root), rec, run, pack_label=pack_label, overwrite=overwrite)
+
+
+def pack_rows(
+    lst: Path, root: Path, rec: Path, run: Run, *, pack_label: bool, overwrite: bool, total: int | None = None
+) -> PackedChannel:
+    """Pack a list as ``run`` says; ``total`` is its number of rows where it is known."""
     names = [rec.name, index_path(rec).name]
     refuse_existing([rec.with_name(name) for name in names], overwrite=overwrite)
     tally = Tally()
-    tasks = _tasks(lst, Path(root), tally, on_error=on_error, pack_label=pack_label)
+    tasks = _tasks(lst, root, tally, on_error=run.on_error, pack_label=pack_label)
     with Staging(rec.parent) as staging:
         with writing(rec), contextlib.closing(Pair(*(staging.folder / name for name in names), hashing=True)) as pair:
-            hashes = fill(pair, tasks, tally, Run(options, jobs, on_error), name=rec.name)
-        channel = tally.channel(rec.stem, pair, options, lst=lst, hashes=(*hashes, _files.sha256(lst)))
+            hashes = fill(pair, tasks, tally, run, name=rec.name, total=total)
+        channel = tally.channel(rec.stem, pair, run.options, lst=lst, hashes=(*hashes, _files.sha256(lst)))
         staging.publish(names)
     return channel.within(rec.parent)
 
