@@ -85,7 +85,11 @@ def _passed(task: Task) -> Made:
 
     data = _read(task.path)
     _check_whole(data)
-    _check_size(task, tuple(image.read_size(data)))
+    size = image.read_size(data)
+    _check_size(task, size)
+    if size.width * size.height > image.MAX_PIXELS:
+        message = f"the image has more than {image.MAX_PIXELS:,} pixels, so training could not read it"
+        raise ImageError(message, value=tuple(size), cure="make it smaller")
     return Made(task, data, task.label)
 
 

@@ -127,7 +127,9 @@ class PackedChannel:
         notes = {"clipped": self.clipped, "dropped": self.dropped, "refused": self.refused}
         told = "".join(f", {len(rows)} {word}" for word, rows in notes.items() if rows)
         size = self.bytes / _MEGABYTE
-        return f"{self.name}: {self.records} images, {self.objects} objects, {size:.1f} MB{told}"
+        return (
+            f"{self.name}: {_several(self.records, 'image')}, {_several(self.objects, 'object')}, {size:.1f} MB{told}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +241,14 @@ class Packed:
         )
 
     def __str__(self) -> str:
-        lines = [f"{self.directory}: {len(self.class_table)} classes, at most {self.most_objects} objects an image"]
+        classes, objects = _several(len(self.class_table), "class", "classes"), _several(self.most_objects, "object")
+        lines = [f"{self.directory}: {classes}, at most {objects} an image"]
         return "\n  ".join([*lines, *map(str, self.channels.values())])
 
 
 def _chained(groups: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
     return tuple(item for group in groups for item in group)
+
+
+def _several(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -334,6 +334,16 @@ def test_a_file_too_large_for_a_record_is_refused(tmp_path: Path, monkeypatch: p
     assert "does not fit into a record" in packed.refused[0].reason
 
 
+@pytest.mark.parametrize("pass_through", [True, False])
+def test_an_image_that_claims_too_many_pixels_is_refused(tmp_path: Path, *, pass_through: bool) -> None:
+    huge = image.encode(np.zeros((4, 4, 3), np.uint8), encoding=".png")
+    huge = huge[:16] + (60_000).to_bytes(4, "big") * 2 + huge[24:]
+    root = copied(tmp_path, image0=huge)
+    packed = pack(dataset(root=root), tmp_path / "out", on_error="collect", pass_through=pass_through)
+    assert [refused.image_id for refused in packed.refused] == [10]
+    assert "100,000,000 pixels" in packed.refused[0].reason
+
+
 # Channels
 
 

@@ -13,7 +13,7 @@ import pytest
 import birdsod as bd
 from birdsod import ClassTable, DetectionDataset, Packed
 from birdsod.errors import RecordError
-from birdsod.recordio import _image_work, _pipeline, pack_list
+from birdsod.recordio import PackOptions, _image_work, _pipeline, pack_list
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "im2rec" / "images"
 KINDS = ["a_grad_320x240.jpg", "b_photo_500x375.jpg", "d_noise_64x64.jpg"]
@@ -53,7 +53,7 @@ import signal, sys, threading
 from pathlib import Path
 sys.path.insert(0, {here!r})
 import test_pack_faults as faults
-from birdsod.recordio import _image_work, _channel
+from birdsod.recordio import _image_work
 import birdsod as bd
 
 # The worker that waits comes back when the interrupt is there, as one with a real image does.
@@ -62,13 +62,13 @@ def interrupt(*_):
     interrupted.set()
     raise KeyboardInterrupt
 signal.signal(signal.SIGINT, interrupt)
-made = _image_work.make
-def make(task, options):
+encoded = _image_work._encoded
+def waiting(task, options):
     if task.image_id == 60:
         print("packing", flush=True)
         interrupted.wait()
-    return made(task, options)
-_channel.make = make
+    return encoded(task, options)
+_image_work._encoded = waiting
 bd.pack({{"train": faults.dataset(Path(sys.argv[2]))}}, sys.argv[1], resize=32, jobs={jobs}, overwrite=True)
 """
 
@@ -198,18 +198,18 @@ def test_what_is_under_way_is_bounded(tmp_path: Path, monkeypatch: pytest.Monkey
     lst.write_text("".join(f"{k}\t1\td_noise_64x64.jpg\n" for k in range(200)))
     begun: list[int] = []
     written: list[int] = []
-    make = _image_work.make
+    encoded = _image_work._encoded
 
-    def counting(task: _image_work.Task, options: object) -> object:
+    def counting(task: _image_work.Task, options: PackOptions) -> _image_work.Made:
         begun.append(task.image_id)
         assert len(begun) - len(written) <= 2 * 4 + 2
-        return make(task, options)  # type: ignore[arg-type]  # options pass through
+        return encoded(task, options)
 
     def head(key: int, _: object) -> bytes:
         written.append(key)
         return bytes(24)
 
-    monkeypatch.setattr("birdsod.recordio._channel.make", counting)
+    monkeypatch.setattr(_image_work, "_encoded", counting)
     monkeypatch.setattr("birdsod.recordio._channel.record_head", head)
     pack_list(lst, root=GOLDEN, jobs=2)
     assert written == list(range(200))

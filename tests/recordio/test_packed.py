@@ -41,7 +41,7 @@ def packed(tmp_path: Path) -> Packed:
 def test_the_room_lists_its_names() -> None:
     assert set(dir(recordio)) == set(recordio.__all__)
     with pytest.raises(AttributeError, match="no attribute 'shred'"):
-        recordio.shred  # type: ignore[attr-defined]  # noqa: B018 - the lookup itself is the test
+        recordio.shred  # noqa: B018 - the lookup itself is the test
 
 
 def test_it_is_restored_as_an_equal_value(packed: Packed) -> None:
@@ -72,9 +72,9 @@ def test_it_can_be_copied_and_sent_to_workers(packed: Packed) -> None:
 
 def test_it_tells_what_it_is(packed: Packed) -> None:
     assert str(packed).splitlines() == [
-        f"{packed.directory}: 2 classes, at most 1 objects an image",
+        f"{packed.directory}: 2 classes, at most 1 object an image",
         "  train: 2 images, 2 objects, 0.0 MB, 2 clipped, 1 dropped, 1 refused",
-        "  validation: 1 images, 1 objects, 0.0 MB",
+        "  validation: 1 image, 1 object, 0.0 MB",
     ]
 
 
