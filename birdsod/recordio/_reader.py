@@ -67,7 +67,7 @@ class RecordReader:
     def __init__(
         self, path: str | os.PathLike[str], *, index: str | os.PathLike[str] | None = None, scan: bool = False
     ) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._index_path = None if scan else _found_index(self.path, index)
         self._buffer, self._stamp = _mapped(self.path)
         self._size = len(self._buffer)

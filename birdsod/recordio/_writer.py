@@ -94,8 +94,8 @@ class RecordWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        self.path = Path(path)
-        self.index_path = index_path(self.path)
+        self.path: Path = Path(path)
+        self.index_path: Path = index_path(self.path)
         if self.index_path == self.path:
             raise RecordError("the record file would have the name of its index", path=path, cure="name it .rec")
         self._overwrite = overwrite

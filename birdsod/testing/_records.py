@@ -130,6 +130,5 @@ def image_records(draw: st.DrawFn) -> Record:
     b'\x00\x00'
     """
     label, first, second = draw(labels()), draw(image_ids()), draw(image_ids())
-    if isinstance(label, float):
-        return Record(RecordHeader(0, label, first, second), label, draw(payloads()))
-    return Record(RecordHeader(len(label), 0.0, first, second), label, draw(payloads()))
+    flag, single = (len(label), 0.0) if isinstance(label, np.ndarray) else (0, label)
+    return Record(RecordHeader(flag, single, first, second), label, draw(payloads()))
