@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from birdsod import __version__
-from birdsod.cli import _data, _demo, _model
+from birdsod.cli import _data, _demo, _model, _verify
 from birdsod.cli._values import say
 
 __all__ = ["app"]
@@ -44,5 +44,8 @@ for _command in (
     _model.predict,
     _model.evaluate,
     _model.serve,
+    _verify.verify,
+    _verify.repair,
+    _verify.reindex,
 ):
     app.command()(_command)

@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from birdsod.recordio._finding_kinds import FindingKind, Severity
+    from birdsod.recordio._findings import Finding, Verification
     from birdsod.recordio._framing import MAGIC
     from birdsod.recordio._label import DetectionLabel
     from birdsod.recordio._options import OnError, PackOptions
@@ -18,13 +20,19 @@ if TYPE_CHECKING:
     from birdsod.recordio._packed import Packed, PackedChannel
     from birdsod.recordio._reader import RecordReader, Records
     from birdsod.recordio._record import Record, RecordHeader
+    from birdsod.recordio._reindex import reindex
+    from birdsod.recordio._repair import LeftOut, Repaired, repair
     from birdsod.recordio._values import DroppedBox, RefusedImage
+    from birdsod.recordio._verify import verify
     from birdsod.recordio._writer import RecordWriter
 
 __all__ = [
     "MAGIC",
     "DetectionLabel",
     "DroppedBox",
+    "Finding",
+    "FindingKind",
+    "LeftOut",
     "OnError",
     "PackOptions",
     "Packed",
@@ -35,14 +43,23 @@ __all__ = [
     "RecordWriter",
     "Records",
     "RefusedImage",
+    "Repaired",
+    "Severity",
+    "Verification",
     "pack",
     "pack_list",
+    "reindex",
+    "repair",
+    "verify",
 ]
 
 _HOME = {
     "MAGIC": "_framing",
     "DetectionLabel": "_label",
     "DroppedBox": "_values",
+    "Finding": "_findings",
+    "FindingKind": "_finding_kinds",
+    "LeftOut": "_repair",
     "OnError": "_options",
     "PackOptions": "_options",
     "Packed": "_packed",
@@ -53,8 +70,14 @@ _HOME = {
     "RecordWriter": "_writer",
     "Records": "_reader",
     "RefusedImage": "_values",
+    "Repaired": "_repair",
+    "Severity": "_finding_kinds",
+    "Verification": "_findings",
     "pack": "_pack",
     "pack_list": "_pack_list",
+    "reindex": "_reindex",
+    "repair": "_repair",
+    "verify": "_verify",
 }
 
 
