@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from birdsod import __version__
-from birdsod.cli import _data, _demo, _model, _verify
+from birdsod.cli import _data, _demo, _im2rec, _model, _verify
 from birdsod.cli._values import say
 
 __all__ = ["app"]
@@ -49,3 +49,8 @@ for _command in (
     _verify.reindex,
 ):
     app.command()(_command)
+
+# It reads its arguments itself: options such as --exts take several values.
+app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+)(_im2rec.im2rec)

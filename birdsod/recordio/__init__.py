@@ -1,7 +1,7 @@
 """Record files (``.rec`` and ``.idx``): read, written and packed without MXNet, with MXNet's bytes.
 
-:func:`pack` makes them of data sets, :func:`pack_list` of one ``.lst`` as im2rec does; :class:`RecordReader` and
-:class:`RecordWriter` work on any of them.
+:func:`pack` makes them of data sets, :func:`pack_list` of one ``.lst``; :func:`make_lists` and :func:`im2rec` are the
+two halves of im2rec; :class:`RecordReader` and :class:`RecordWriter` work on any of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from birdsod.recordio._finding_kinds import FindingKind, Severity
     from birdsod.recordio._findings import Finding, Verification
     from birdsod.recordio._framing import MAGIC
+    from birdsod.recordio._im2rec import im2rec
     from birdsod.recordio._label import DetectionLabel
+    from birdsod.recordio._list_making import MadeLists, make_lists
     from birdsod.recordio._options import OnError, PackOptions
     from birdsod.recordio._pack import pack
     from birdsod.recordio._pack_list import pack_list
@@ -33,6 +35,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "LeftOut",
+    "MadeLists",
     "OnError",
     "PackOptions",
     "Packed",
@@ -46,6 +49,8 @@ __all__ = [
     "Repaired",
     "Severity",
     "Verification",
+    "im2rec",
+    "make_lists",
     "pack",
     "pack_list",
     "reindex",
@@ -60,6 +65,7 @@ _HOME = {
     "Finding": "_findings",
     "FindingKind": "_finding_kinds",
     "LeftOut": "_repair",
+    "MadeLists": "_list_making",
     "OnError": "_options",
     "PackOptions": "_options",
     "Packed": "_packed",
@@ -73,6 +79,8 @@ _HOME = {
     "Repaired": "_repair",
     "Severity": "_finding_kinds",
     "Verification": "_findings",
+    "im2rec": "_im2rec",
+    "make_lists": "_list_making",
     "pack": "_pack",
     "pack_list": "_pack_list",
     "reindex": "_reindex",

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from birdsod.recordio._options import PackOptions
     from birdsod.recordio._values import DroppedBox
 
-__all__ = ["Answer", "Made", "Task", "make"]
+__all__ = ["COLORS", "Answer", "Made", "Task", "make"]
 
-_COLORS = {1: "bgr", 0: "gray", -1: "unchanged"}
+COLORS = {1: "bgr", 0: "gray", -1: "unchanged"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +98,7 @@ def _encoded(task: Task, options: PackOptions) -> Made:
 
     data = _read(task.path)
     # The names of the colours are those of decode, but a mapping's values are any str to the checker.
-    color = cast("Literal['bgr', 'gray']", _COLORS[options.color])
+    color = cast("Literal['bgr', 'gray']", COLORS[options.color])
     _check_whole(data)
     pixels = image.decode(data, color=color)
     height, width = pixels.shape[:2]
