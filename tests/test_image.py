@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -336,6 +336,16 @@ def test_encode_refuses_other_encodings(encoding: str) -> None:
 def test_encode_refuses_other_qualities(quality: int) -> None:
     with pytest.raises(ImageError, match="quality out of range"):
         image.encode(PHOTO, quality=quality)
+
+
+def test_encode_tells_what_is_too_long_for_the_format() -> None:
+    with pytest.raises(ImageError, match="cannot be encoded"):
+        image.encode(np.zeros((1, 70_000, 3), np.uint8))
+
+
+def test_decode_refuses_an_unknown_color() -> None:
+    with pytest.raises(ImageError, match="unknown color"):
+        image.decode(image.encode(PHOTO), color=cast("Literal['rgb']", "RGB"))
 
 
 def test_encode_tells_what_opencv_refuses() -> None:

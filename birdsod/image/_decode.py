@@ -21,6 +21,7 @@ MAX_PIXELS = 100_000_000
 """Images with more pixels are refused before they are decoded: a few bytes can claim gigabytes."""
 
 _END_OF_IMAGE = b"\xff\xd9"
+_COLORS = ("rgb", "bgr", "gray", "unchanged")
 
 
 @overload
@@ -59,7 +60,7 @@ def decode(
     Raises
     ------
     ImageError
-        If the image is missing, empty, broken, of another kind or too large.
+        If the image is missing, empty, broken, of another kind or too large, or the color is unknown.
 
     Examples
     --------
@@ -71,6 +72,8 @@ def decode(
     """
     import cv2
 
+    if color not in _COLORS:
+        raise ImageError("unknown color", value=color, cure=f"choose one of {', '.join(_COLORS)}")
     header, data = read_image(source, max_pixels=max_pixels)
     if _breaks_off(header, data):
         # From memory OpenCV gives nothing for a JPEG that breaks off; from a file libjpeg adds this end itself.

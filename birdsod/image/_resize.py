@@ -190,9 +190,12 @@ def encode(image: NDArray[Any], *, encoding: str = ".jpg", quality: int = 95) ->
     else:
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     try:
-        _, data = cv2.imencode(encoding, image, options)
+        coded, data = cv2.imencode(encoding, image, options)
     except cv2.error as error:
         raise ImageError("the pixels cannot be encoded", value=image.shape, cause=str(error)) from error
+    if not coded:
+        cause = "a side is longer than the format can say, 65,500 pixels for JPEG"
+        raise ImageError("the pixels cannot be encoded", value=image.shape, cause=cause, cure="make it smaller")
     return data.tobytes()
 
 
