@@ -7,10 +7,14 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 # pyright looks for packages where the first python on the path does.
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 JOBS ?= 2
+# MXNet 1.9.1, to compare with: never a dependency. How many times the usual number of cases: TIMES=20.
+MXNET := .venv-mxnet
+MXNET_PYTHON ?= $(PYTHON)
+TIMES ?= 1
 OUT ?= out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test conformance check format bench docs clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -20,6 +24,10 @@ demo: $(VENV)/.library  ## Draw made-up birds, train, host, test, improve by mir
 
 test: $(VENV)/.tools  ## Run every test, with branch coverage
 	$(ONE_THREAD) $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-report=term $(TESTS)
+
+conformance: $(VENV)/.tools $(MXNET)/.installed  ## Compare record files with the real MXNet 1.9.1, both ways (needs Python 3.11)
+	BIRDSOD_MXNET=$(CURDIR)/$(MXNET)/bin/python BIRDSOD_CONFORMANCE=$(TIMES) $(ONE_THREAD) \
+	  $(BIN)/pytest --quiet tests/conformance
 
 check: $(VENV)/.tools  ## Lint, format and types
 	$(BIN)/ruff check .
@@ -59,4 +67,13 @@ $(VENV)/.tools: $(VENV)/.library
 
 $(VENV)/.docs: $(VENV)/.library
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	@touch $@
+
+$(MXNET)/.installed: tests/conformance/requirements.txt
+	@$(MXNET_PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else \
+	  "MXNet 1.9.1 runs beside birdsod on Python 3.11 only, this is " + sys.version.split()[0] + \
+	  ": make conformance MXNET_PYTHON=python3.11")'
+	$(MXNET_PYTHON) -m venv $(MXNET)
+	$(MXNET)/bin/python -m pip install --quiet --requirement $<
+	$(MXNET)/bin/python -W ignore -c 'import mxnet, cv2'
 	@touch $@

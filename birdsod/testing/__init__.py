@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from birdsod.testing._detections import class_tables, detections, ground_truth_and_predictions
     from birdsod.testing._images import IMAGE_KINDS, ORIENTED_KINDS, ImageFile, image_bytes, image_files, pixels
     from birdsod.testing._lists import ListedImages, MadeImage, image_names, list_lines, listed_images
+    from birdsod.testing._photos import Photo, photos
     from birdsod.testing._records import detection_labels, image_ids, image_records, labels, payloads
 
 # name -> module of this package that holds it
@@ -25,6 +26,7 @@ _HOME: dict[str, str] = {
     "ListedImages": "_lists",
     "MadeImage": "_lists",
     "ORIENTED_KINDS": "_images",
+    "Photo": "_photos",
     "boxes_anywhere": "_boxes",
     "boxes_inside": "_boxes",
     "class_tables": "_detections",
@@ -43,6 +45,7 @@ _HOME: dict[str, str] = {
     "list_lines": "_lists",
     "listed_images": "_lists",
     "payloads": "_records",
+    "photos": "_photos",
     "pixels": "_images",
     "whole_boxes_inside": "_boxes",
 }
@@ -55,6 +58,7 @@ __all__ = [
     "ImageFile",
     "ListedImages",
     "MadeImage",
+    "Photo",
     "boxes_anywhere",
     "boxes_inside",
     "class_tables",
@@ -73,6 +77,7 @@ __all__ = [
     "list_lines",
     "listed_images",
     "payloads",
+    "photos",
     "pixels",
     "whole_boxes_inside",
 ]
