@@ -53,4 +53,5 @@ for _command in (
 # It reads its arguments itself: options such as --exts take several values.
 app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    options_metavar="[OPTIONS] PREFIX ROOT",
 )(_im2rec.im2rec)

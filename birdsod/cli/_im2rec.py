@@ -81,6 +81,10 @@ class _Parser(argparse.ArgumentParser):
         self.arguments = args
         return super().parse_args(args, namespace)
 
+    def format_help(self) -> str:
+        # As the other commands write it.
+        return super().format_help().replace("usage:", "Usage:", 1)
+
     def error(self, message: str) -> NoReturn:
         raise typer.BadParameter(_cure(self.arguments, self) or message)
 
@@ -88,7 +92,7 @@ class _Parser(argparse.ArgumentParser):
 def _cure(arguments: Sequence[str], parser: argparse.ArgumentParser) -> str | None:
     """Return what to write in place of an argument that im2rec once had, or that is misspelt."""
     pairs = [argument.partition("=")[::2] if "=" in argument else (argument, "") for argument in arguments]
-    for (name, value), (following, _) in zip(pairs, [*pairs[1:], ("", "")], strict=True):
+    for (name, value), (following, _) in zip(pairs, [*pairs, ("", "")][1:], strict=True):
         if name == "--shuffle":
             return "--shuffle is gone: lists are shuffled unless --no-shuffle is given"
         if name in _SWITCHES and (value or following).lower() in _TRUTHS:
