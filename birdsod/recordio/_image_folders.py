@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from birdsod.errors import DatasetError, ListError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from birdsod.recordio._losses import Losses
 
@@ -27,7 +27,7 @@ class Search:
     ----------
     root : str
         The folder; absolute.
-    extensions : collection of str
+    extensions : tuple of str
         Endings of names in small letters, with the dot.
     losses : Losses
         What to do with an image that cannot be listed.
@@ -36,7 +36,7 @@ class Search:
     """
 
     root: str
-    extensions: Collection[str]
+    extensions: tuple[str, ...]
     losses: Losses
     passed: Counter[str] = field(default_factory=Counter)
 

@@ -37,7 +37,7 @@ class MadeLists:
     lists : tuple of Path
         The ``.lst`` files.
     images : int
-        Images that were found; each is in one of the lists.
+        Images that were found; each is in one of the lists, unless a lenient call lost it.
     folders : tuple of str
         The folders that hold images, relative to the root; each one's place is the label of its images. One
         entry, ``"."``, unless the search was recursive.
@@ -118,13 +118,13 @@ def make_lists(  # noqa: PLR0913 - the options that im2rec's users know, all of 
     >>> [path.name for path in made.lists], made.images
     (['birds_train.lst', 'birds_val.lst'], 3)
     >>> made.lists[0].read_text().splitlines()[0].split()
-    ['0', '0.000000', 'jay.jpg']
+    ['2', '0.000000', 'wren.jpg']
     >>> folder.cleanup()
     """
     losses = Losses(lenient, on_remark or warn)
     prefix, root = os.path.abspath(prefix), os.path.abspath(root)  # noqa: PTH100 - as im2rec; resolve() follows links
     _check(exts, chunks, train_ratio, test_ratio, losses)
-    found = _find(Search(root, exts, losses), recursive=recursive)
+    found = _find(Search(root, tuple(exts), losses), recursive=recursive)
     if os.path.isdir(prefix):  # noqa: PTH112 - a text until here
         losses.say(f"{prefix} is a folder: packing with this prefix takes the lists in it, not these beside it")
     order = array("Q", range(len(found.ends)))
@@ -197,10 +197,8 @@ def _tell(search: Search, found: _Found) -> None:
         cause = f"other endings: {told}" if told else "an empty folder, or images in folders of it"
         cure = "name the endings (exts, --exts), or search recursively (recursive, --recursive)"
         message = "no image is found in the folder"
-        search.losses.lose(
-            DatasetError(message, path=search.root, value=tuple(search.extensions), cause=cause, cure=cure)
-        )
-    elif told and tuple(search.extensions) == EXTENSIONS:
+        search.losses.lose(DatasetError(message, path=search.root, value=search.extensions, cause=cause, cure=cure))
+    elif told and search.extensions == EXTENSIONS:
         search.losses.say(f"{search.root}: images with other endings are left out: {told}")
 
 
