@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from birdsod.lstwriter._read import read
 from birdsod.lstwriter._rows import ListRow, label_row, rows
-from birdsod.lstwriter._write import ClippedBox, Listable, ListedImage, Written, write
+from birdsod.lstwriter._write import ClippedBox, Listable, ListedImage, Written, check, write
 
 __all__ = [
     "ClippedBox",
@@ -16,6 +16,7 @@ __all__ = [
     "Listable",
     "ListedImage",
     "Written",
+    "check",
     "label_row",
     "read",
     "rows",

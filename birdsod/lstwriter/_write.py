@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["ClippedBox", "Listable", "ListedImage", "Written", "write"]
+__all__ = ["ClippedBox", "Listable", "ListedImage", "Written", "check", "write"]
 
 _AT_ONCE = 1024
+_DECIMALS = 4
 _NOISE = 1e-6
 _MOST_DECIMALS = 17
 _CURE = "correct the box, or take the image out of the set"
@@ -119,7 +120,7 @@ def write(
     path: str | os.PathLike[str],
     *,
     outside: Literal["clip", "raise"] = "clip",
-    decimals: int = 4,
+    decimals: int = _DECIMALS,
 ) -> Written:
     r"""Write the list that im2rec, ``birdsod.pack`` and MXNet's tools take.
 
@@ -180,6 +181,34 @@ def write(
     except OSError as error:
         raise ListError("the list cannot be written", path=path, cause=error.strerror) from error
     return Written(Path(path), count, tuple(clipped))
+
+
+def check(image: ListedImage, *, outside: Literal["clip", "raise"] = "clip") -> None:
+    """Raise what :func:`write` would raise for one image, for those who would rather leave it out.
+
+    Parameters
+    ----------
+    image : ImageRecord
+        The image.
+    outside : {"clip", "raise"}, default "clip"
+        Whether a box may reach outside the image, to be cut.
+
+    Raises
+    ------
+    BoxError
+        If a box cannot be listed.
+    ListError
+        If its id or path cannot be listed.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> bird = SimpleNamespace(image_id=7, name="a.jpg", width=200, height=100)
+    >>> bird.class_ids, bird.boxes = np.array([3]), np.array([[-4.0, 20, 100, 60]])
+    >>> check(bird)
+    """
+    for _ in _lines(iter([image]), outside, _DECIMALS, []):
+        pass
 
 
 def _lines(

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from birdsod import bbox
-from birdsod.errors import BoxError, DatasetError, ImageError
+from birdsod import lstwriter
+from birdsod.errors import BoxError, DatasetError, ImageError, ListError
 
 if TYPE_CHECKING:
-    from birdsod.dataset import DetectionDataset, ImageRecord
+    from birdsod.dataset import DetectionDataset
     from birdsod.recordio._channel import Tally
     from birdsod.recordio._options import OnError
 
@@ -32,18 +32,8 @@ def admit(
 
 def _admitted(dataset: DetectionDataset, position: int, tally: Tally, outside: Literal["clip", "raise"]) -> bool:
     try:
-        _check_boxes(dataset[position], outside)
-    except (BoxError, DatasetError, ImageError) as error:
+        lstwriter.check(dataset[position], outside=outside)
+    except (BoxError, DatasetError, ImageError, ListError) as error:
         tally.refuse(int(dataset.image_ids[position]), dataset.names[position], str(error))
         return False
     return True
-
-
-def _check_boxes(image: ImageRecord, outside: Literal["clip", "raise"]) -> None:
-    limits = {"width": image.width, "height": image.height}
-    try:
-        bbox.validate(image.boxes, **(limits if outside == "raise" else {}))
-        bbox.validate(bbox.clip(image.boxes, **limits).boxes)
-    except BoxError as error:
-        error.path = str(image.path)
-        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +23,7 @@ from birdsod.recordio._staging import Staging, refuse_existing, writing
 from birdsod.recordio._writer import Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from birdsod.classes import ClassTable
     from birdsod.dataset import DetectionDataset
@@ -136,8 +137,20 @@ def _tasks(dataset: DetectionDataset, lst: Path) -> Iterator[Task]:
         yield Task(row.image_id, row.label, row.path, str(image.path), size, follow_crop=True)
 
 
+def _check_kinds(channels: object) -> None:
+    """Refuse what is not data sets by name; a data set alone is the likely slip where no type checker looks."""
+    from birdsod.dataset import DetectionDataset
+
+    rows = channels.items() if isinstance(channels, Mapping) else [(None, channels)]
+    for name, dataset in rows:
+        if not (isinstance(name, str) and isinstance(dataset, DetectionDataset)):
+            cure = 'give {"train": ..., "validation": ...}'
+            raise DatasetError("channels are data sets by name", value=(name, dataset), cure=cure)
+
+
 def _shared_classes(channels: Mapping[str, DetectionDataset]) -> ClassTable:
     """Return the class table of all channels, after checking that they can be packed together."""
+    _check_kinds(channels)
     check_names(list(channels))
     first = next(iter(channels))
     table = channels[first].class_table

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import birdsod as bd
 from birdsod import ClassTable, DetectionDataset, bbox, image, lstwriter
-from birdsod.errors import BoxError, DatasetError, ImageError, RecordError
+from birdsod.errors import BoxError, DatasetError, ImageError, ListError, RecordError
 from birdsod.recordio import pack_list
 from birdsod.recordio._cropping import crop_label
 from birdsod.recordio._label import detection_label
@@ -146,6 +146,22 @@ def test_impossible_boxes_are_refused_by_image(tmp_path: Path) -> None:
     assert (channel.listed, channel.records, len(channel.refused)) == (4, 3, 1)
     assert (channel.refused[0].image_id, channel.refused[0].name) == (10, NAMES[0])
     assert "xmin" in channel.refused[0].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "box", "reason"),
+    [(" blank.jpg", [1.0, 2.0, 30.0, 40.0], "cannot stand in a list"), ("thin.jpg", [1, 2, 1 + 1e-9, 40], "too thin")],
+)
+def test_an_image_that_cannot_be_listed_is_refused(tmp_path: Path, name: str, box: list[float], reason: str) -> None:
+    root = copied(tmp_path)
+    (root / name).write_bytes((root / NAMES[0]).read_bytes())
+    data = dataset([NAMES[0], name], [(1, 0, box)], root=root)
+    with pytest.raises((ListError, BoxError), match=reason):
+        pack(data, tmp_path / "out")
+    packed = pack(data, tmp_path / "out", on_error="collect", resize=32)
+    assert (packed.channels["train"].listed, packed.channels["train"].records) == (2, 1)
+    assert [(refused.image_id, refused.name) for refused in packed.refused] == [(11, name)]
+    assert reason in packed.refused[0].reason
 
 
 # Centre crop
@@ -366,6 +382,13 @@ def test_an_id_that_occurs_twice_is_refused(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(DatasetError, match="an image id occurs twice in channel 'train'") as caught:
         pack(dataset(), tmp_path / "out")
     assert caught.value.value == 4
+
+
+@pytest.mark.parametrize("channels", [None, {1: dataset()}, {"train": [dataset()[0]]}, dataset()], ids=repr)
+def test_channels_are_data_sets_by_name(tmp_path: Path, channels: Any) -> None:
+    with pytest.raises(DatasetError, match="channels are data sets by name"):
+        bd.pack(channels, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "a b", "-x"])
