@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from birdsod import _progress
 from birdsod.errors import RecordError
-from birdsod.recordio._reader import _mapped
 from birdsod.recordio._reindex import stored_id
 from birdsod.recordio._walk import Gap, payload_of, walk
+from birdsod.recordio._whole_file import whole_file
 from birdsod.recordio._writer import RecordWriter
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def repair(
     >>> folder.cleanup()
     """
     source, target = Path(path), Path(output)
-    buffer, _ = _mapped(source)
+    buffer = whole_file(source)
     _refuse_source(source, target)
     left_out: list[LeftOut] = []
     writer = RecordWriter(target, overwrite=overwrite)
@@ -156,9 +156,17 @@ def _whole(
         for stretch in walk(buffer, shifted=shifted):
             bar.update(stretch.end - stretch.start)
             if isinstance(stretch, Gap):
-                left_out.append(LeftOut(stretch.start, stretch.end, stretch.kind.value.message))
+                _leave(left_out, stretch)
             else:
                 yield payload_of(buffer, stretch), stretch.end - stretch.start
+
+
+def _leave(left_out: list[LeftOut], gap: Gap) -> None:
+    """Note a gap, as one with that before it if they meet and have the same reason."""
+    start, reason = gap.start, gap.kind.value.message
+    if left_out and (left_out[-1].end, left_out[-1].reason) == (start, reason):
+        start = left_out.pop().start
+    left_out.append(LeftOut(start, gap.end, reason))
 
 
 def _refuse_source(source: Path, target: Path) -> None:
