@@ -89,7 +89,8 @@ def download_cub(
     Raises
     ------
     DownloadError
-        If no address gave the archive; the message says what each one answered and how to go on by hand.
+        If no address gave the archive, the message says what each one answered and how to go on by hand; or if
+        the directory cannot be written.
     DatasetError
         If the archive is damaged or not safe to unpack, or a folder of that name is there and not whole.
 
@@ -109,9 +110,13 @@ def download_cub(
     root = Path(directory)
     if _there(root / FOLDER):
         return root / FOLDER
-    if archive is not None:
-        return _from_archive(Path(archive), root, sha256)
-    return _from_addresses(addresses, root, sha256, _Patience(timeout, max(attempts, 1), backoff))
+    try:
+        if archive is not None:
+            return _from_archive(Path(archive), root, sha256)
+        return _from_addresses(addresses, root, sha256, _Patience(timeout, max(attempts, 1), backoff))
+    except OSError as error:
+        cure = "name another directory"
+        raise DownloadError("the data set cannot be put here", path=root, cause=error.strerror, cure=cure) from error
 
 
 def _addresses(url: str | None, mirrors: Iterable[str]) -> tuple[str, ...]:

@@ -60,10 +60,7 @@ def write_mirrors(records: Sequence[ImageRecord], directory: Path, *, root: Path
         _check_free(task, ledger)
     todo = _outdated(tasks, ledger, jobs or cores())
     if todo:
-        directory.mkdir(parents=True, exist_ok=True)
-        for task in todo:
-            task.target.unlink(missing_ok=True)
-        _write_ledger(directory, ledger | {task.name: task.source for task in todo})
+        _prepare(directory, todo, ledger)
         _make(todo, jobs or cores())
     return [task.target for task in tasks]
 
@@ -151,6 +148,18 @@ def _is_whole(task: _Task) -> bool:
     except ImageError:
         return False
     return True
+
+
+def _prepare(directory: Path, todo: Sequence[_Task], ledger: dict[str, _Source]) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for task in todo:
+            task.target.unlink(missing_ok=True)
+        _write_ledger(directory, ledger | {task.name: task.source for task in todo})
+    except OSError as error:
+        raise DatasetError(
+            "mirrored images cannot be written here", path=directory, cause=error.strerror, cure="choose another folder"
+        ) from error
 
 
 def _make(tasks: Sequence[_Task], threads: int) -> None:

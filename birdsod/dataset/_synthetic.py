@@ -76,7 +76,7 @@ def synthetic_birds(
     Raises
     ------
     DatasetError
-        If a number is out of range, or the folder holds something else.
+        If a number is out of range, or the folder holds something else or cannot be written.
 
     Examples
     --------
@@ -88,8 +88,13 @@ def synthetic_birds(
     """
     order = _checked(seed, classes, per_class)
     target = Path(directory)
-    if not _holds(target, order):
-        _draw_into(target, order)
+    try:
+        if not _holds(target, order):
+            _draw_into(target, order)
+    except OSError as error:
+        raise DatasetError(
+            "the pictures cannot be written here", path=target, cause=error.strerror, cure="name another folder"
+        ) from error
     return load_cub(target)
 
 

@@ -589,3 +589,13 @@ def test_a_place_that_cannot_be_written(fetched: Callable[..., Path], part: Path
     part.mkdir()
     with pytest.raises(DownloadError, match="cannot be written"):
         fetched()
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_file_in_place_of_the_directory(tmp_path: Path, given: bool) -> None:
+    archive = tmp_path / "birds.tgz"
+    archive.write_bytes(b"any")
+    (tmp_path / "file").touch()
+    with pytest.raises(DownloadError, match="cannot be put here") as caught:
+        download_cub(tmp_path / "file", archive=archive if given else None, sha256=None)
+    assert caught.value.path == str(tmp_path / "file")

@@ -234,6 +234,12 @@ class TestRefused:
         with pytest.raises(DatasetError, match="a file stands where"):
             birds.with_flips(tmp_path / "flips")
 
+    def test_a_folder_that_cannot_be_made(self, birds: DetectionDataset, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("not a folder")
+        with pytest.raises(DatasetError, match="cannot be written here") as caught:
+            birds.with_flips(tmp_path / "file" / "flips")
+        assert caught.value.path == str(tmp_path / "file" / "flips")
+
     @pytest.mark.parametrize("text", ["", "[]", '{"sources": {"a": [1]}}', '{"sources": 3}'])
     def test_a_list_that_cannot_be_read(self, birds: DetectionDataset, tmp_path: Path, text: str) -> None:
         (tmp_path / "flips").mkdir()

@@ -267,6 +267,13 @@ def test_a_file_of_that_name_is_refused(tmp_path: Path) -> None:
         synthetic_birds(tmp_path / "birds", seed=0)
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DatasetError, match="cannot be written here") as caught:
+        synthetic_birds(tmp_path / "file" / "birds", seed=0, classes=1, per_class=2)
+    assert caught.value.path == str(tmp_path / "file" / "birds")
+
+
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "birds").mkdir()
     assert len(synthetic_birds(tmp_path / "birds", seed=0, classes=1, per_class=2)) == 2
@@ -276,9 +283,9 @@ def test_folders_above_are_made(tmp_path: Path) -> None:
     assert len(synthetic_birds(tmp_path / "a" / "b", seed=0, classes=1, per_class=2)) == 2
 
 
-@pytest.mark.parametrize("exception", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize(("exception", "told"), [(KeyboardInterrupt, KeyboardInterrupt), (OSError, DatasetError)])
 def test_an_interruption_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exception: type[BaseException]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exception: type[BaseException], told: type[BaseException]
 ) -> None:
     def interrupted(seed: int, species: int, index: int) -> Drawn:
         if index == 1:
@@ -286,7 +293,7 @@ def test_an_interruption_leaves_nothing(
         return draw(seed, species, index)
 
     monkeypatch.setattr(_synthetic, "draw", interrupted)
-    with pytest.raises(exception):
+    with pytest.raises(told):
         synthetic_birds(tmp_path / "birds", seed=0, classes=1, per_class=3)
     assert list(tmp_path.iterdir()) == []
 
