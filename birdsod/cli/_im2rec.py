@@ -21,7 +21,7 @@ def im2rec(context: typer.Context) -> None:
 
     Takes im2rec's arguments and makes its files, byte for byte; what it would lose without a word is an error.
     """
-    given = _parser().parse_args(context.args)
+    given = _parser().read(context.args)
     if given.list:
         _make_lists(given)
     else:
@@ -77,9 +77,10 @@ class _Parser(argparse.ArgumentParser):
 
     arguments: Sequence[str] = ()
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - as in the base class
-        self.arguments = args
-        return super().parse_args(args, namespace)
+    def read(self, arguments: list[str]) -> argparse.Namespace:
+        """Parse the arguments of a call."""
+        self.arguments = arguments
+        return self.parse_args(arguments)
 
     def format_help(self) -> str:
         # As the other commands write it.

@@ -157,7 +157,7 @@ def grow(folder: Path, tree: dict[str, Any], elsewhere: Path) -> None:
             grow(folder / name, what, elsewhere)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(tree=trees, given_options=options)
 def test_drawn_folders_are_listed_as_a_second_implementation_lists_them(
     tree: dict[str, Any], given_options: dict[str, Any]
@@ -187,7 +187,7 @@ def test_drawn_folders_are_listed_as_a_second_implementation_lists_them(
             assert strict.images == made.images == listed
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(tree=trees)
 def test_what_is_listed_is_read_back_row_by_row(tree: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:
