@@ -7,8 +7,9 @@ matplotlib, OpenCV) load when they are first used, so that ``import birdsod`` co
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from birdsod._lazy import load
 
 if TYPE_CHECKING:
     from birdsod import bbox, dataset, errors, estimator, image, lstwriter, metrics, recordio, testing, viz
@@ -80,14 +81,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    if name in _HOME:
-        found: object = getattr(import_module(f"birdsod.{_HOME[name]}"), name)
-    elif name in __all__:
-        found = import_module(f"birdsod.{name}")
-    else:
-        raise AttributeError(f"module 'birdsod' has no attribute {name!r}")
-    globals()[name] = found
-    return found
+    return load(__name__, {**dict.fromkeys(__all__, ""), **_HOME}, name)
 
 
 def __dir__() -> list[str]:

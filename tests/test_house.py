@@ -19,6 +19,7 @@ MANUAL = PACKAGE.parent / "docs" / "house.md"
 ROOMS = (
     "errors",
     "classes",
+    "_lazy",
     "_files",
     "_progress",
     "bbox",
@@ -104,7 +105,7 @@ def test_importing_birdsod_loads_nothing_heavy() -> None:
     assert not loaded_by("import birdsod") & {*HEAVY, "numpy"}
 
 
-@pytest.mark.parametrize("module", [room for room in ROOMS if room not in {"_files", "_progress", "demo", "cli"}])
+@pytest.mark.parametrize("module", [room for room in ROOMS if room not in {"demo", "cli"}])
 def test_importing_a_room_loads_nothing_heavy(module: str) -> None:
     assert not loaded_by(f"import birdsod.{module}") & set(HEAVY)
 

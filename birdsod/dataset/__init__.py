@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from birdsod._lazy import load
 
 if TYPE_CHECKING:
     from birdsod.dataset._cub import load_cub
@@ -39,11 +40,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'birdsod.dataset' has no attribute {name!r}")
-    found: object = getattr(import_module(f"birdsod.dataset.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
+    return load(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:

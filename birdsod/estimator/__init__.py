@@ -6,9 +6,9 @@ An engine is met through four protocols: an :class:`Estimator` starts a :class:`
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from birdsod._lazy import load
 from birdsod.estimator._protocols import Detector, Estimator, Job, Predictor
 
 if TYPE_CHECKING:
@@ -22,11 +22,7 @@ _HOME = {"LocalDetector": "_detector", "LocalEstimator": "_local", "LocalJob": "
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'birdsod.estimator' has no attribute {name!r}")
-    found: object = getattr(import_module(f"birdsod.estimator.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
+    return load(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:

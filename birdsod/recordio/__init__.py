@@ -6,8 +6,9 @@ two halves of im2rec; :class:`RecordReader` and :class:`RecordWriter` work on an
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from birdsod._lazy import load
 
 if TYPE_CHECKING:
     from birdsod.recordio._finding_kinds import FindingKind, Severity
@@ -90,11 +91,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'birdsod.recordio' has no attribute {name!r}")
-    found: object = getattr(import_module(f"birdsod.recordio.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
+    return load(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:

@@ -62,14 +62,14 @@ class Server(ThreadingHTTPServer):
         self, predictor: Predictor, *, host: str = "127.0.0.1", port: int = 0, limits: Limits | None = None
     ) -> None:
         self.predictor = predictor
-        self.limits = limits or Limits()
-        self.model_turn = threading.Lock()
+        self.limits: Limits = limits or Limits()
+        self.model_turn: threading.Lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(self.limits.connections)
         self._quiet = threading.Condition()
         self._busy = 0
         self._connections: set[socket.socket] = set()
         self._thread: threading.Thread | None = None
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.address_family: int = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), Handler)
         except (OSError, OverflowError) as error:
@@ -86,7 +86,8 @@ class Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind without the look-up of the host's name that the base class does, which can take seconds."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.server_name: str = str(self.server_address[0])
+        self.server_port: int = int(self.server_address[1])
 
     def start(self) -> None:
         """Answer from now on, in a thread of its own."""

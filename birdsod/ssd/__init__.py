@@ -5,8 +5,9 @@ Nothing here loads torch before it is used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from birdsod._lazy import load
 
 if TYPE_CHECKING:
     from birdsod.ssd.artifact import Artifact, read_artifact, save_artifact
@@ -27,11 +28,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'birdsod.ssd' has no attribute {name!r}")
-    found: object = getattr(import_module(f"birdsod.ssd.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
+    return load(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:

@@ -90,7 +90,7 @@ class Average:
     """
 
     def __init__(self, network: SSD, decay: float) -> None:
-        self.network = copy.deepcopy(network)
+        self.network: SSD = copy.deepcopy(network)
         self.network.eval()
         self._decay = decay
         learning = {name for name, each in network.named_parameters() if each.requires_grad}

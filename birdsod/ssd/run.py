@@ -90,8 +90,8 @@ class Run:
     """
 
     def __init__(self, network: SSD, recipe: Recipe, params: Hyperparameters) -> None:
-        self.network = network.train()
-        self.progress = Progress()
+        self.network: SSD = network.train()
+        self.progress: Progress = Progress()
         self._recipe = recipe
         self._optimizer = make_optimizer(network, recipe, params)
         self._schedule = schedule_of(recipe, params)

@@ -5,8 +5,9 @@ Needs the extra ``testing``.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from birdsod._lazy import load
 
 if TYPE_CHECKING:
     from birdsod.testing._boxes import boxes_anywhere, boxes_inside, image_sizes, whole_boxes_inside
@@ -84,8 +85,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'birdsod.testing' has no attribute {name!r}")
-    found: object = getattr(import_module(f"birdsod.testing.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
+    return load(__name__, _HOME, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
