@@ -20,7 +20,7 @@ from birdsod.ssd.windows import Sample, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
-    from pathlib import Path
+    from os import PathLike
 
     import numpy.typing as npt
 
@@ -105,7 +105,11 @@ class RecordSource:
 
 
 def _check(
-    boxes: npt.NDArray[np.float64], class_ids: npt.NDArray[np.int64], num_classes: int, path: Path, record: int
+    boxes: npt.NDArray[np.float64],
+    class_ids: npt.NDArray[np.int64],
+    num_classes: int,
+    path: str | PathLike[str],
+    record: int,
 ) -> None:
     wrong = (class_ids < 0) | (class_ids >= num_classes)
     if wrong.any():

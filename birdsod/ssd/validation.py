@@ -117,7 +117,8 @@ def _images(batch: Batch, network: SSD) -> torch.Tensor:
 def _numbered(rows: npt.NDArray[np.float32], first: int) -> npt.NDArray[np.float64]:
     """Return the rows of all images that stand for something, behind the number of their image."""
     images, places = np.nonzero(rows[..., 0] >= 0)
-    return np.concatenate([(images + first)[:, None], rows[images, places].astype(np.float64)], axis=1)
+    numbers = (images + first).astype(np.float64)
+    return np.concatenate([numbers[:, None], rows[images, places].astype(np.float64)], axis=1)
 
 
 def _whole(column: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
