@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TIMES = int(os.environ.get("BIRDSOD_CONFORMANCE", "1"))
 OPTIONS = {"resize_mode": "force", "verbose": False}
+SOUND = [2, 5, 0, 0.1, 0.1, 0.9, 0.9]
 IMAGE = image.encode(np.zeros((8, 8, 3), np.uint8))
 
 # The iterator wants an object in each record.
@@ -92,7 +93,7 @@ def test_the_iterator_knows_no_orientation_of_png(
     stored[:, 8:] = 255
     data = image_bytes(stored, encoding, orientation=6)
     with RecordWriter(tmp_path / "a.rec") as writer:
-        writer.write_record(1, [2, 5, 0, 0.1, 0.1, 0.9, 0.9], data)
+        writer.write_record(1, SOUND, data)
     [(_, pixels)] = iterated(oracle, tmp_path / "a.rec", (3, 16, 16))
     ours = image.resize(image.decode(data), width=16, height=16).transpose(2, 0, 1)
     assert np.array_equal(pixels.reshape(ours.shape), ours) == applied
@@ -111,15 +112,16 @@ REFUSED: dict[str, tuple[float | list[float], str]] = {
 def test_what_the_iterator_refuses(oracle: Oracle, tmp_path: Path, name: str) -> None:
     label, message = REFUSED[name]
     with RecordWriter(tmp_path / "a.rec") as writer:
-        writer.write_record(1, label, IMAGE)
+        writer.write_record(1, SOUND, IMAGE)
+        writer.write_record(2, label, IMAGE)
     answer, _ = oracle.ask("iterate", rec=str(tmp_path / "a.rec"), shape=(3, 8, 8), options=OPTIONS)
     assert message in answer["error"]
     with RecordReader(tmp_path / "a.rec") as reader:
         if name == "no objects":
-            assert len(reader[0].boxes) == 0
+            assert len(reader[1].boxes) == 0
             return
         with pytest.raises(RecordError, match="is no detection label"):
-            _ = reader[0].boxes
+            _ = reader[1].boxes
 
 
 def test_what_the_iterator_drops(oracle: Oracle, tmp_path: Path) -> None:
@@ -130,3 +132,13 @@ def test_what_the_iterator_drops(oracle: Oracle, tmp_path: Path) -> None:
     assert label[4:11].tolist() == pytest.approx([2, 5, 1, 0.1, 0.1, 0.9, 0.9])
     with RecordReader(tmp_path / "a.rec") as reader:
         assert len(reader[0].boxes) == 2
+
+
+def test_a_box_without_area_stands_for_no_object(oracle: Oracle, tmp_path: Path) -> None:
+    """The one way to show the iterator an image without objects."""
+    with RecordWriter(tmp_path / "a.rec") as writer:
+        writer.write_record(1, [2, 5, 0, 0, 0, 0, 0], IMAGE)
+        writer.write_record(2, SOUND, IMAGE)
+    [(empty, _), (full, _)] = iterated(oracle, tmp_path / "a.rec", (3, 8, 8))
+    assert empty.tolist() == [3, 8, 8, 2, 2, 5, -1, -1, -1, -1, -1]
+    assert full[3:].tolist() == pytest.approx([7, *SOUND])
