@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from birdsod import __version__
-from birdsod.cli import _data, _demo, _im2rec, _model, _verify
+from birdsod.cli import _data, _demo, _im2rec, _model, _unpack, _verify
 from birdsod.cli._values import say
 
 __all__ = ["app"]
@@ -44,6 +44,7 @@ for _command in (
     _model.predict,
     _model.evaluate,
     _model.serve,
+    _unpack.unpack,
     _verify.verify,
     _verify.repair,
     _verify.reindex,

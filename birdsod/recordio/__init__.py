@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from birdsod._lazy import load
 
 if TYPE_CHECKING:
+    from birdsod.recordio._decoded import DecodedRecord, DecodedRecords
     from birdsod.recordio._finding_kinds import FindingKind, Severity
     from birdsod.recordio._findings import Finding, Verification
     from birdsod.recordio._framing import MAGIC
@@ -25,16 +26,20 @@ if TYPE_CHECKING:
     from birdsod.recordio._record import Record, RecordHeader
     from birdsod.recordio._reindex import reindex
     from birdsod.recordio._repair import LeftOut, Repaired, repair
+    from birdsod.recordio._unpack import Inexact, Unpacked, unpack
     from birdsod.recordio._values import DroppedBox, RefusedImage
     from birdsod.recordio._verify import verify
     from birdsod.recordio._writer import RecordWriter
 
 __all__ = [
     "MAGIC",
+    "DecodedRecord",
+    "DecodedRecords",
     "DetectionLabel",
     "DroppedBox",
     "Finding",
     "FindingKind",
+    "Inexact",
     "LeftOut",
     "MadeLists",
     "OnError",
@@ -49,6 +54,7 @@ __all__ = [
     "RefusedImage",
     "Repaired",
     "Severity",
+    "Unpacked",
     "Verification",
     "im2rec",
     "make_lists",
@@ -56,15 +62,19 @@ __all__ = [
     "pack_list",
     "reindex",
     "repair",
+    "unpack",
     "verify",
 ]
 
 _HOME = {
     "MAGIC": "_framing",
+    "DecodedRecord": "_decoded",
+    "DecodedRecords": "_decoded",
     "DetectionLabel": "_label",
     "DroppedBox": "_values",
     "Finding": "_findings",
     "FindingKind": "_finding_kinds",
+    "Inexact": "_unpack",
     "LeftOut": "_repair",
     "MadeLists": "_list_making",
     "OnError": "_options",
@@ -79,6 +89,7 @@ _HOME = {
     "RefusedImage": "_values",
     "Repaired": "_repair",
     "Severity": "_finding_kinds",
+    "Unpacked": "_unpack",
     "Verification": "_findings",
     "im2rec": "_im2rec",
     "make_lists": "_list_making",
@@ -86,6 +97,7 @@ _HOME = {
     "pack_list": "_pack_list",
     "reindex": "_reindex",
     "repair": "_repair",
+    "unpack": "_unpack",
     "verify": "_verify",
 }
 

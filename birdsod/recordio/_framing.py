@@ -19,7 +19,21 @@ if TYPE_CHECKING:
     import mmap
     from collections.abc import Iterator, Sequence
 
-__all__ = ["LONGEST", "MAGIC", "Payload", "Readable", "frame", "framed", "read_frame", "scan"]
+__all__ = [
+    "FIRST",
+    "LAST",
+    "LONGEST",
+    "MAGIC",
+    "MIDDLE",
+    "WHOLE",
+    "Payload",
+    "Readable",
+    "frame",
+    "frame_at",
+    "framed",
+    "read_frame",
+    "scan",
+]
 
 MAGIC = 0xCED7230A
 """The number that begins every frame."""
@@ -36,7 +50,7 @@ _FRAME = struct.Struct("<II")
 _MAGIC_BYTES = MAGIC.to_bytes(4, "little")
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 _LENGTH_BITS = 29
-_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+WHOLE, FIRST, MIDDLE, LAST = range(4)
 
 
 def frame(parts: Sequence[Payload]) -> list[Payload]:
@@ -68,8 +82,8 @@ def read_frame(buffer: Readable, offset: int, size: int) -> tuple[Payload, int]:
 
     The payload is a view if the buffer is a view; only that of a split record is a copy.
     """
-    flag, start, stop, end = _frame_at(buffer, offset, size)
-    if flag == _WHOLE:
+    flag, start, stop, end = frame_at(buffer, offset, size)
+    if flag == WHOLE:
         return buffer[start:stop], end
     parts = list(_parts(buffer, offset, size))
     return _MAGIC_BYTES.join(buffer[start:stop] for start, stop, _ in parts), parts[-1][2]
@@ -79,8 +93,8 @@ def scan(buffer: Readable, size: int, start: int = 0) -> Iterator[int]:
     """Yield the offset of each record, reading nothing but the headers of frames."""
     offset = start
     while offset < size:
-        flag, _, _, end = _frame_at(buffer, offset, size)
-        if flag != _WHOLE:
+        flag, _, _, end = frame_at(buffer, offset, size)
+        if flag != WHOLE:
             *_, (_, _, end) = _parts(buffer, offset, size)
         yield offset
         offset = end
@@ -109,13 +123,13 @@ def _cuts(part: Payload) -> list[int]:
 
 def _flag(number: int, count: int) -> int:
     if count == 1:
-        return _WHOLE
+        return WHOLE
     if number == 0:
-        return _FIRST
-    return _LAST if number == count - 1 else _MIDDLE
+        return FIRST
+    return LAST if number == count - 1 else MIDDLE
 
 
-def _frame_at(buffer: Readable, offset: int, size: int) -> tuple[int, int, int, int]:
+def frame_at(buffer: Readable, offset: int, size: int) -> tuple[int, int, int, int]:
     """Return continuation flag, first and last byte of the payload, and the end of a frame."""
     start = offset + _FRAME.size
     if start > size:
@@ -127,7 +141,7 @@ def _frame_at(buffer: Readable, offset: int, size: int) -> tuple[int, int, int, 
     stop = start + length
     end = stop + (-length & 3)
     flag = word >> _LENGTH_BITS
-    if flag > _LAST:
+    if flag > LAST:
         raise FaultError(Fault.CONTINUATION, offset, flag)
     if end > size:
         raise FaultError(Fault.PAYLOAD, offset, f"{size - start} of {end - start} bytes")
@@ -136,15 +150,15 @@ def _frame_at(buffer: Readable, offset: int, size: int) -> tuple[int, int, int, 
 
 def _parts(buffer: Readable, offset: int, size: int) -> Iterator[tuple[int, int, int]]:
     """Yield first and last byte of the payload, and the end, of each frame of a split record."""
-    flag, start, stop, end = _frame_at(buffer, offset, size)
-    if flag != _FIRST:
+    flag, start, stop, end = frame_at(buffer, offset, size)
+    if flag != FIRST:
         raise FaultError(Fault.BEGINNING, offset, f"flag {flag}")
     yield start, stop, end
-    while flag != _LAST:
+    while flag != LAST:
         if end == size:
             raise FaultError(Fault.UNFINISHED, end, "the end of the file")
         begin = end
-        flag, start, stop, end = _frame_at(buffer, begin, size)
-        if flag not in {_MIDDLE, _LAST}:
+        flag, start, stop, end = frame_at(buffer, begin, size)
+        if flag not in {MIDDLE, LAST}:
             raise FaultError(Fault.UNFINISHED, begin, f"flag {flag}")
         yield start, stop, end

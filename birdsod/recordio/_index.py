@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from birdsod.errors import RecordError
+from birdsod.recordio._faults import FaultError
+from birdsod.recordio._ranges import scan_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["Index", "index_line", "index_path", "read_index"]
+    from birdsod.recordio._sources import Source
+
+__all__ = ["Index", "check_cover", "index_line", "index_path", "load_index", "parse_index"]
 
 _KEY_LIMIT = 1 << 64
 _FRAME_HEADER = 8
-_CURE = "write the index again, or open the record file with scan=True"
+_NEAR = 1 << 12
+_CURE = "write the index again with reindex, or open the record file with scan=True"
+_CUT = "the index is cut short, or belongs to another record file"
 _STALE = "the index belongs to another record file"
 
 
@@ -38,14 +45,19 @@ def index_line(key: int, offset: int) -> bytes:
     return b"%d\t%d\n" % (key, offset)
 
 
-def read_index(path: Path, *, size: int) -> Index:
-    """Read the index of a record file of so many bytes, after checking every line."""
+def load_index(path: Path) -> bytes:
+    """Return the bytes of an index on disk."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise RecordError("the index is missing", path=path, cure=_CURE) from error
     except OSError as error:
         raise RecordError("the index cannot be read", path=path, cause=error.strerror) from error
+
+
+def parse_index(data: bytes, path: Path | str, *, size: int) -> Index:
+    """Return what the index of a record file of so many bytes says, after checking every line."""
+    lines = data.split(b"\n")
     if not lines[-1].strip():
         lines.pop()
     pairs = [_pair(line, path, number, size) for number, line in enumerate(lines, start=1)]
@@ -55,7 +67,38 @@ def read_index(path: Path, *, size: int) -> Index:
     return Index(keys, offsets)
 
 
-def _pair(line: bytes, path: Path, number: int, size: int) -> tuple[int, int]:
+def check_cover(offsets: NDArray[np.int64], path: Path | str, source: Source) -> None:
+    """Refuse an index that cannot be that of its whole file, by the ends of both.
+
+    Costs one record, whatever the size; the lines may stand in any order.
+    """
+    if not source.size:
+        return
+    begins, first = np.unique(offsets, return_index=True)
+    if not len(begins):
+        message = f"the index is empty, but the record file has {source.size} bytes"
+        raise RecordError(message, path=path, cause=_CUT, cure=_CURE)
+    if len(begins) < len(offsets):
+        line = int(np.setdiff1d(np.arange(len(offsets)), first)[0])
+        value = int(offsets[line])
+        message = "the offset stands in an earlier line too"
+        raise RecordError(message, path=path, line=line + 1, value=value, cause=_STALE, cure=_CURE)
+    if begins[0]:
+        message = "the index does not begin where the record file does, at byte 0"
+        raise RecordError(message, path=path, value=int(begins[0]), cause=_CUT, cure=_CURE)
+    last = int(begins[-1])
+    try:
+        found = list(islice(scan_source(source, last, block=_NEAR), 2))
+    except FaultError as fault:
+        error = fault.located(source.name, int(first[-1]))
+        error.cause, error.cure = f"{_STALE}, or {error.cause}", f"{_CURE}; if it is damaged, repair it"
+        raise error from None
+    if len(found) > 1:
+        message = f"the index ends {source.size - found[1]} bytes before the record file does"
+        raise RecordError(message, path=path, value=last, cause=_CUT, cure=_CURE)
+
+
+def _pair(line: bytes, path: Path | str, number: int, size: int) -> tuple[int, int]:
     key, _, offset = line.rstrip(b"\r").partition(b"\t")
     if not (key.isdigit() and offset.isdigit()) or int(key) >= _KEY_LIMIT:
         message = "the line is not a key from 0 to 2**64 - 1, a tab and a byte offset"

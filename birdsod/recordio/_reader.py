@@ -2,56 +2,68 @@
 
 from __future__ import annotations
 
-import mmap
 import operator
-from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from birdsod.errors import RecordError
 from birdsod.recordio._faults import FaultError
-from birdsod.recordio._framing import read_frame, scan
-from birdsod.recordio._index import index_path, read_index
+from birdsod.recordio._index import check_cover, parse_index
+from birdsod.recordio._ranges import BLOCK, ends_of, fetched, payload_at, scan_source
 from birdsod.recordio._record import Record, parse_record
+from birdsod.recordio._sources import mapped, source_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
     from numpy.typing import NDArray
 
     from birdsod.recordio._framing import Payload
+    from birdsod.recordio._sources import Location
 
 __all__ = ["RecordReader", "Records"]
+
+# The name that the rest of the package knows.
+_mapped = mapped
 
 
 class RecordReader:
     """The records of a ``.rec`` file, by position and by key.
 
-    The file is mapped into memory, so that opening is quick whatever its size, and a record costs one copy of its
-    image. A reader may be shared between threads and handed to worker processes, which open the file
+    A file on disk is mapped into memory, so that opening is quick whatever its size, and a record costs one copy
+    of its image. One behind a URL is read by byte ranges (extra ``remote``): neighbours together, batches side by
+    side. A reader may be shared between threads and handed to worker processes, which open the file
     themselves. Do not let another program shorten the file while it is open: write beside it and rename.
 
     Parameters
     ----------
-    path : path-like
-        The ``.rec`` file.
+    path : path-like or binary file
+        The ``.rec`` file: a path, a URL such as ``s3://bucket/birds.rec``, or an open file that can seek (it is
+        read from its beginning, and stays open).
     index : path-like, optional
         Its ``.idx`` file; by default the one beside it, and where there is none the file is scanned.
     scan : bool, default False
         Scan the file even if there is an index; positions are then those in the file, keys the records' ids.
+    storage_options : mapping, optional
+        For a URL: what its file system in fsspec takes, such as ``{"anon": True}``.
 
     Raises
     ------
     RecordError
-        If a file is missing or malformed, with the record and the byte; faults within a record when it is read.
+        If a file is missing or malformed, with the record and the byte, or the index is not that of the whole
+        file; faults within a record when it is read.
+    MissingDependencyError
+        If a URL needs a package that is not installed.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> folder = tempfile.TemporaryDirectory()
     >>> file = Path(folder.name) / "birds.rec"
     >>> from birdsod.recordio import RecordWriter
@@ -61,22 +73,41 @@ class RecordReader:
     >>> with RecordReader(file) as records:
     ...     len(records), records[-1].header.id, records.by_key(36).image, [r.header.id for r in records[1:]]
     (3, 47, b'the image', [36, 47])
+    >>> with file.open("rb") as stream, RecordReader(stream) as records:
+    ...     [record.header.id for record in records.read([2, 0])]
+    [47, 17]
     >>> folder.cleanup()
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, index: str | os.PathLike[str] | None = None, scan: bool = False
+        self,
+        path: Location,
+        *,
+        index: str | os.PathLike[str] | None = None,
+        scan: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path: Path = Path(path)
-        self._index_path = None if scan else _found_index(self.path, index)
-        self._buffer, self._stamp = _mapped(self.path)
-        self._size = len(self._buffer)
-        self._positions: dict[int, int] | None = None
-        if self._index_path is None:
-            self._keys: NDArray[np.uint64] | None = None
-            self._offsets = self._scanned()
+        self._source = source_of(path, storage_options)
+        self.path: Path | str = self._source.name
+        self._options = storage_options
+        self._keys: NDArray[np.uint64] | None = None
+        # Whether positions and keys are those of an index.
+        self.indexed: bool = False
+        found = None if scan else self._source.index(index)
+        if found is None:
+            offsets = self._scanned()
         else:
-            self._keys, self._offsets = read_index(self._index_path, size=self._size)
+            self._keys, offsets = parse_index(found[1], found[0], size=self._source.size)
+            self.indexed = True
+            check_cover(offsets, found[0], self._source)
+        self._place(offsets)
+
+    def _place(self, offsets: NDArray[np.int64]) -> None:
+        self._offsets = offsets
+        self._offsets.setflags(write=False)
+        self._ends = ends_of(offsets, self._source.size)
+        self._positions: dict[int, int] | None = None
+        self._closed = False
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -94,7 +125,11 @@ class RecordReader:
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records in order."""
-        return map(self._record, range(len(self)))
+        return self._in_turn(range(len(self)))
+
+    def __getitems__(self, positions: Iterable[int]) -> list[Record]:
+        """Return the records at some positions."""
+        return self.read(positions)
 
     def __enter__(self) -> Self:
         return self
@@ -107,14 +142,17 @@ class RecordReader:
     def __repr__(self) -> str:
         return f"RecordReader({str(self.path)!r}, {len(self)} records)"
 
-    def __getstate__(self) -> tuple[Path, Path | None, tuple[int, int]]:
-        return self.path.absolute(), self._index_path and self._index_path.absolute(), self._stamp
+    def __getstate__(self) -> tuple[object, ...]:
+        # With the offsets, so that no worker scans the file or fetches the index again.
+        return self._source.origin(), self._options, self._source.stamp, self.indexed, self._keys, self._offsets
 
-    def __setstate__(self, state: tuple[Path, Path | None, tuple[int, int]]) -> None:
-        path, index, stamp = state
-        RecordReader.__init__(self, path, index=index, scan=index is None)
-        if self._stamp != stamp:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        path, self._options, stamp, self.indexed, self._keys, offsets = state
+        self._source = source_of(path, self._options)
+        self.path = self._source.name
+        if self._source.stamp != stamp:
             raise RecordError("the file has changed since the reader was opened", path=path, cure="open it again")
+        self._place(offsets)
 
     @property
     def keys(self) -> NDArray[np.uint64]:
@@ -124,6 +162,11 @@ class RecordReader:
             keys.setflags(write=False)
             self._keys = keys
         return self._keys
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """The byte at which each record begins, in order of position, read-only."""
+        return self._offsets
 
     def by_key(self, key: int) -> Record:
         """Return the record with a key; the last one if several have it.
@@ -164,25 +207,75 @@ class RecordReader:
         """
         return self._payload(self._checked(position))
 
+    def read(self, positions: Iterable[int | np.integer]) -> list[Record]:
+        """Return the records at some positions, read in the order of the file.
+
+        Far away, neighbours come together and the rest side by side.
+
+        Parameters
+        ----------
+        positions : iterable of int
+            Positions, negative from the end, in any order; the same one may come twice.
+
+        Returns
+        -------
+        list of Record
+            In the order of the positions.
+
+        Raises
+        ------
+        IndexError
+            If a position is outside the file.
+        RecordError
+            If a record is malformed.
+        """
+        wanted = [self._checked(position) for position in positions]
+        order = sorted(set(wanted), key=self._offsets.__getitem__)
+        self._check_open()
+        spans = {position: (int(self._offsets[position]), int(self._ends[position])) for position in order}
+        views = fetched(self._source, spans) if self._source.far else {}
+        found = {position: self._record(position, views.get(position)) for position in order}
+        return [found[position] for position in wanted]
+
     def close(self) -> None:
         """Let go of the file; views that :meth:`payload` gave stay valid."""
-        self._buffer = memoryview(b"")
+        self._closed = True
+        self._source.close()
 
-    def _record(self, position: int) -> Record:
-        payload = self._payload(position)
+    def _in_turn(self, positions: Sequence[int]) -> Iterator[Record]:
+        """Yield records one by one, from blocks if the file is far away."""
+        if not self._source.far:
+            yield from map(self._record, positions)
+            return
+        block: list[int] = []
+        size = 0
+        for position in positions:
+            length = int(self._ends[position] - self._offsets[position])
+            if block and size + length > BLOCK:
+                yield from self.read(block)
+                block, size = [], 0
+            block.append(position)
+            size += length
+        yield from self.read(block)
+
+    def _record(self, position: int, view: memoryview | None = None) -> Record:
+        payload = self._payload(position, view)
         try:
             return parse_record(payload)
         except FaultError as error:
             error.offset += int(self._offsets[position])
             raise error.located(self.path, position) from None
 
-    def _payload(self, position: int) -> Payload:
-        if self._size and not self._buffer:
-            raise RecordError("the reader is closed", path=self.path)
+    def _payload(self, position: int, view: memoryview | None = None) -> Payload:
+        self._check_open()
         try:
-            return read_frame(self._buffer, int(self._offsets[position]), self._size)[0]
+            return payload_at(self._source, int(self._offsets[position]), int(self._ends[position]), view)
         except FaultError as error:
             raise error.located(self.path, position) from None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RecordError("the reader is closed", path=self.path)
 
     def _checked(self, position: int | np.integer) -> int:
         try:
@@ -194,7 +287,7 @@ class RecordReader:
     def _scanned(self) -> NDArray[np.int64]:
         offsets: list[int] = []
         try:
-            offsets.extend(scan(self._buffer, self._size))
+            offsets.extend(scan_source(self._source))
         except FaultError as error:
             raise error.located(self.path, len(offsets)) from None
         return np.array(offsets, dtype=np.int64)
@@ -231,30 +324,7 @@ class Records:
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records in order."""
-        return (self._reader[position] for position in self._positions)
+        return self._reader._in_turn(self._positions)  # noqa: SLF001 - its own other half
 
     def __repr__(self) -> str:
         return f"Records({len(self)} of {self._reader!r})"
-
-
-def _found_index(path: Path, index: str | os.PathLike[str] | None) -> Path | None:
-    if index is not None:
-        return Path(index)
-    beside = index_path(path)
-    return beside if beside.is_file() else None
-
-
-def _mapped(path: Path) -> tuple[memoryview, tuple[int, int]]:
-    """Return the bytes of a file, and its size and time of change."""
-    import os
-
-    try:
-        with path.open("rb") as stream:
-            status = os.fstat(stream.fileno())
-            # Nothing cannot be mapped.
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if status.st_size else b""
-    except FileNotFoundError as error:
-        raise RecordError("the record file is missing", path=path, cure="check the path, or pack it") from error
-    except (OSError, ValueError) as error:
-        raise RecordError("the record file cannot be read", path=path, cause=str(error)) from error
-    return memoryview(mapped), (status.st_size, status.st_mtime_ns)

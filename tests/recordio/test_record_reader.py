@@ -19,7 +19,7 @@ from birdsod.recordio._framing import framed
 from birdsod.recordio._record import record_head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LABEL = [2, 5, 3, 0.25, 0.25, 0.5, 0.75]
@@ -235,19 +235,62 @@ def test_malformed_lines_of_an_index(rec: Path, name: str) -> None:
 
 def test_an_index_that_points_into_a_record(rec: Path) -> None:
     idx = rec.with_suffix(".idx")
-    idx.write_bytes(idx.read_bytes().replace(b"7\t0\n", b"7\t8\n"))
-    with RecordReader(rec) as reader, pytest.raises(RecordError, match="at byte 8: no record begins") as caught:
-        reader[0]
-    assert caught.value.record == 0
+    lines = idx.read_bytes().splitlines(keepends=True)
+    idx.write_bytes(b"".join([lines[0], b"3\t84\n", *lines[2:]]))
+    with RecordReader(rec) as reader, pytest.raises(RecordError, match="at byte 84: no record begins") as caught:
+        reader[1]
+    assert caught.value.record == 1
 
 
 def test_an_index_that_points_to_a_later_part(golden: Path, tmp_path: Path) -> None:
     rec = tmp_path / "split.rec"
     rec.write_bytes((golden / "recordio" / "img.rec").read_bytes())
-    rec.with_suffix(".idx").write_bytes(b"0\t32\n")
+    lines = (golden / "recordio" / "img.idx").read_bytes().splitlines(keepends=True)
+    rec.with_suffix(".idx").write_bytes(b"".join([lines[0], b"1\t32\n", *lines[1:]]))
     with RecordReader(rec) as reader, pytest.raises(RecordError, match="at byte 32: a later part") as caught:
-        reader[0]
+        reader[1]
     assert caught.value.path == str(rec)
+
+
+STALE: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
+    "cut by a line": (lambda lines: lines[:-1], "the index ends 88 bytes before"),
+    "cut by two": (lambda lines: lines[:-2], "the index ends 164 bytes before"),
+    "without its first line": (lambda lines: lines[1:], "does not begin where the record file does"),
+    "empty": (lambda _: [], "the index is empty, but the record file has 300 bytes"),
+    "an offset twice": (lambda lines: [*lines, lines[1]], "stands in an earlier line too"),
+    "of another file": (lambda lines: [lines[0], b"8\t200\n"], "at byte 200: no record begins"),
+}
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_an_index_that_is_not_that_of_the_whole_file_is_refused_on_opening(rec: Path, name: str) -> None:
+    change, message = STALE[name]
+    idx = rec.with_suffix(".idx")
+    idx.write_bytes(b"".join(change(idx.read_bytes().splitlines(keepends=True))))
+    with pytest.raises(RecordError, match=message) as caught:
+        RecordReader(rec)
+    assert "reindex" in str(caught.value.cure)
+    assert "scan=True" in str(caught.value.cure)
+    with RecordReader(rec, scan=True) as reader:
+        assert ids(reader) == KEYS
+
+
+@given(positions=st.lists(st.integers(-6, 5), max_size=20))
+def test_a_batch_is_what_its_positions_give_one_by_one(golden: Path, positions: list[int]) -> None:
+    with RecordReader(golden / "im2rec" / "det6.rec") as reader:
+        wanted = [position for position in positions if -len(reader) <= position < len(reader)]
+        expected = [reader[position] for position in wanted]
+        assert reader.read(wanted) == expected
+        assert reader.__getitems__(iter(wanted)) == expected
+
+
+def test_a_batch_names_the_record_at_fault(rec: Path) -> None:
+    with RecordReader(rec) as reader:
+        with pytest.raises(IndexError, match="position 4 is outside 4 records"):
+            reader.read([0, 4])
+        reader.close()
+        with pytest.raises(RecordError, match="closed"):
+            reader.read([0])
 
 
 def faulty(rec: Path, end: bytes) -> Path:
@@ -287,8 +330,8 @@ def test_faults_found_through_an_index_name_file_record_and_byte(rec: Path, name
     # An index never points where less than a header is left, so the missing bytes are in a later part.
     whole = faulty(rec, end if name != "header" else framed(bytes(4))[:7] + b"\x20" + bytes(4) + end)
     idx.write_bytes(idx.read_bytes() + b"9\t%d\n" % size)
-    with RecordReader(whole) as reader, pytest.raises(RecordError, match=message) as caught:
-        reader[4]
+    with pytest.raises(RecordError, match=message) as caught:
+        RecordReader(whole)
     assert (caught.value.path, caught.value.record) == (str(rec), 4)
 
 
