@@ -49,8 +49,8 @@ class Augmentation:
 
     mirror: float = 0.5
     crop: float = 5 / 6
-    zoom_out: float = 0.5
-    largest_field: float = 4.0
+    zoom_out: float = 0.25
+    largest_field: float = 2.0
     colour: float = 1.0
 
     @classmethod

@@ -53,9 +53,9 @@ class LocalOptions:
         Whether half of the training images, at random, are mirrored.
     crop : float, default 5/6
         Share of the training images that a part is cut out of.
-    zoom_out : float, default 0.5
+    zoom_out : float, default 0.25
         Share of the training images that are set into a larger grey field.
-    largest_field : float, default 4.0
+    largest_field : float, default 2.0
         At most this many times the image's own width and height.
     colour : float, default 1.0
         Strength of random changes of hue, saturation, lightness and contrast; 0 makes none.
@@ -99,8 +99,8 @@ class LocalOptions:
     gradient_clip: float | None = None
     mirror: bool = True
     crop: float = 5 / 6
-    zoom_out: float = 0.5
-    largest_field: float = 4.0
+    zoom_out: float = 0.25
+    largest_field: float = 2.0
     colour: float = 1.0
     keep: Literal["last", "best"] = "last"
     validate_every: int = 1
