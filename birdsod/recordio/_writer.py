@@ -140,7 +140,7 @@ class RecordWriter:
         RecordError
             If payload or key do not fit, or the disk is full.
         """
-        self._append(key, [bytes(payload)])
+        self._append(key, [_copied(payload)])
 
     def write_record(self, key: int, label: ArrayLike, image: Payload, *, id2: int = 0) -> None:
         """Add an image with its label.
@@ -161,7 +161,7 @@ class RecordWriter:
         RecordError
             If an id or the image do not fit, or the disk is full.
         """
-        self._append(key, [record_head(key, label, id2=id2), bytes(image)])
+        self._append(key, [record_head(key, label, id2=id2), _copied(image)])
 
     def _append(self, key: int, parts: Sequence[Payload]) -> None:
         if not 0 <= key < 1 << 64:
@@ -173,6 +173,11 @@ class RecordWriter:
         if self._pair is None:
             raise RecordError("the writer is not open", path=self.path, cure="use it in a with block")
         return self._pair
+
+
+def _copied(payload: Payload) -> bytes:
+    """Copy what the caller may change later; bytes() alone would make so many zeros of a number."""
+    return bytes(memoryview(payload))
 
 
 class _Growing:

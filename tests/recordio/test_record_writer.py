@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import settings
@@ -116,6 +116,15 @@ def test_a_writer_writes_in_its_block_only(tmp_path: Path) -> None:
         writer.write(b"", 0)
     with pytest.raises(RecordError, match="with block"):
         writer.write(b"", 1)
+
+
+def test_a_number_is_no_payload(tmp_path: Path) -> None:
+    with RecordWriter(tmp_path / "a.rec") as writer:
+        with pytest.raises(TypeError):
+            writer.write(cast("bytes", 5), 0)
+        with pytest.raises(TypeError):
+            writer.write_record(0, 1.0, cast("bytes", 5))
+        assert len(writer) == 0
 
 
 def test_what_the_caller_does_with_a_buffer_later_does_not_matter(tmp_path: Path) -> None:
