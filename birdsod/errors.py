@@ -103,7 +103,8 @@ class BirdsodError(Exception):
         if self.value is not None:
             text += f" (got {self.value!r})"
         if self.cause:
-            text += f". Likely cause: {self.cause}"
+            # A cause may be another error's text, which has its full stop.
+            text += f". Likely cause: {self.cause.rstrip('.')}"
         if self.cure:
             text += f". Cure: {self.cure}"
         return text if self.cause is None and self.cure is None else f"{text}."

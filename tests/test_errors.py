@@ -23,6 +23,13 @@ def test_an_error_tells_place_value_cause_and_cure() -> None:
     assert error.place == "a.lst, line 3, record 2"
 
 
+def test_a_cause_that_is_another_error_ends_in_one_full_stop() -> None:
+    inner = BirdsodError("no port", cure="choose another port")
+    assert str(BirdsodError("it does not start", cause=str(inner))) == (
+        "it does not start. Likely cause: no port. Cure: choose another port."
+    )
+
+
 def test_a_value_of_zero_is_told() -> None:
     assert str(BirdsodError("too small", value=0)) == "too small (got 0)"
 
