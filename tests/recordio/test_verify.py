@@ -810,3 +810,13 @@ def test_every_kind_is_planted_by_a_test() -> None:
     missing = [kind.name for kind in FindingKind if kind.name not in source]
     assert missing == []
     assert len(FindingKind) >= 30
+
+
+def test_the_manual_lists_every_finding_with_a_test_that_there_is() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "recordio.md").read_text(encoding="utf-8")
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in manual.splitlines() if "| `test_" in line]
+    listed = {row[0]: row for row in rows}
+    for kind in FindingKind:
+        name = kind.name.lower().replace("_", "-")
+        assert listed[name][1:3] == [kind.value.severity.value, kind.value.message]
+        assert listed[name][3] in globals()
