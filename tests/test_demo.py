@@ -128,7 +128,7 @@ def test_overwrite_takes_a_folder_of_something_else_and_leaves_it(
 
 
 @pytest.mark.parametrize(
-    ("settings", "epochs"), [({}, 16), ({"data": "birds"}, 24), ({"quick": True}, 2), ({"epochs": 5}, 5)]
+    ("settings", "epochs"), [({}, 16), ({"data": "birds"}, 36), ({"quick": True}, 2), ({"epochs": 5}, 5)]
 )
 def test_the_number_of_epochs(settings: dict[str, Any], epochs: int, tmp_path: Path) -> None:
     assert Demo(out=tmp_path, **settings).epochs_as_given == epochs
