@@ -27,7 +27,7 @@ test: $(VENV)/.tools  ## Run every test, with branch coverage
 
 conformance: $(VENV)/.tools $(MXNET)/.installed  ## Compare record files with the real MXNet 1.9.1, both ways (needs Python 3.11)
 	BIRDSOD_MXNET=$(CURDIR)/$(MXNET)/bin/python BIRDSOD_CONFORMANCE=$(TIMES) $(ONE_THREAD) \
-	  $(BIN)/pytest --quiet tests/conformance
+	  $(BIN)/pytest --quiet --timeout 0 tests/conformance
 
 check: $(VENV)/.tools  ## Lint, format and types
 	$(BIN)/ruff check .
