@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Demo", "run_demo"]
 
 _MARK = "demo.json"
+_MADE_BY = "birdsod demo"
 _PARTS = (
     "made-up",
     "flips",
@@ -69,7 +71,8 @@ class Demo:
     quick : bool, default False
         Few images and few epochs: shows that it works, not how well.
     overwrite : bool, default False
-        Use a folder that holds something else already; only what a demonstration makes is replaced.
+        Use a folder that holds something else already, which stays. What an earlier demonstration left is
+        always replaced; things of its names that it did not make never are.
     """
 
     out: Path
@@ -129,8 +132,11 @@ def run_demo(demo: Demo, say: Callable[[str], object] = print) -> dict[str, Any]
     BirdsodError
         As the steps raise it.
     """
-    _prepare(demo)
-    birds = _birds(demo, say)
+    _refuse_strangers(demo)
+    # Before anything is cleared: a folder that cannot be read must not cost an earlier result.
+    given = _given(demo)
+    _clear(demo)
+    birds = given or _drawn(demo, say)
     train, validation = birds.split()
     species = birds.class_table.names[0]
     _keep(demo, "species", _viz().show_species(birds, species, limit=18))
@@ -144,14 +150,35 @@ def run_demo(demo: Demo, say: Callable[[str], object] = print) -> dict[str, Any]
     return _leave(demo, first, second, {"train": len(train), "validation": len(validation)}, say)
 
 
-def _prepare(demo: Demo) -> None:
-    """Make the folder, and clear it of what an earlier demonstration left."""
-    strange = demo.out.is_dir() and any(demo.out.iterdir()) and not (demo.out / _MARK).is_file()
-    if strange and not demo.overwrite:
-        cure = "name another folder, or add --overwrite: only what the demo makes is replaced"
+def _refuse_strangers(demo: Demo) -> None:
+    """Stop before anything is written over that no demonstration made."""
+    if demo.out.exists() and not demo.out.is_dir():
+        raise InputError("a file stands where the folder should be", path=demo.out, cure="name another folder")
+    if not demo.out.is_dir() or _is_ours(demo.out / _MARK):
+        return
+    held = {path.name for path in demo.out.iterdir()}
+    taken = sorted(held & {*_PARTS, _MARK})
+    if taken:
+        message = f"the folder holds things of the names that the demo uses: {', '.join(taken)}"
+        raise InputError(message, path=demo.out, cure="name another folder")
+    if held and not demo.overwrite:
+        cure = "name another folder, or add --overwrite: what is there already stays"
         raise InputError("the folder holds something that is no earlier demo", path=demo.out, cure=cure)
+
+
+def _is_ours(mark: Path) -> bool:
+    try:
+        told = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and told.get("made_by") == _MADE_BY
+
+
+def _clear(demo: Demo) -> None:
+    """Make the folder, and clear it of what an earlier demonstration left."""
     demo.out.mkdir(parents=True, exist_ok=True)
-    write_text(demo.out / _MARK, json.dumps({"seed": demo.seed, "epochs": demo.epochs_as_given}) + "\n")
+    told = {"made_by": _MADE_BY, "seed": demo.seed, "epochs": demo.epochs_as_given}
+    write_text(demo.out / _MARK, json.dumps(told) + "\n")
     for name in _PARTS:
         _remove(demo.out / name)
     (demo.out / "figures").mkdir()
@@ -165,15 +192,25 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _birds(demo: Demo, say: Callable[[str], object]) -> DetectionDataset:
-    from birdsod.dataset import load_cub, synthetic_birds
+def _drawn(demo: Demo, say: Callable[[str], object]) -> DetectionDataset:
+    from birdsod.dataset import synthetic_birds
+
+    say("drawing made-up birds")
+    return synthetic_birds(demo.out / "made-up", seed=demo.seed, per_class=8 if demo.quick else 60)
+
+
+def _given(demo: Demo) -> DetectionDataset | None:
+    """Return the real birds, read and checked, or None where birds are to be drawn."""
+    from birdsod.dataset import load_cub
 
     if demo.data is None:
-        say("drawing made-up birds")
-        return synthetic_birds(demo.out / "made-up", seed=demo.seed, per_class=8 if demo.quick else 60)
+        return None
     birds = load_cub(demo.data, sizes=demo.sizes)
     birds = birds if demo.classes is None else birds.select(demo.classes)
-    return _few(birds) if demo.quick else birds
+    birds = _few(birds) if demo.quick else birds
+    birds.split()
+    birds.require_images()
+    return birds
 
 
 def _few(birds: DetectionDataset, per_class: int = 4) -> DetectionDataset:
@@ -240,7 +277,13 @@ def _ask(demo: Demo, job: LocalJob, validation: DetectionDataset, say: Callable[
         say(f"  {detector.name} answers at {detector.url}")
         for species, record in _one_of_each(validation):
             found = detector.predict(record.path)
-            _keep(demo, f"detections_{species}", _viz().show_detections(record.path, found, threshold=0.4))
+            _keep(
+                demo, f"detections_{_as_file_name(species)}", _viz().show_detections(record.path, found, threshold=0.4)
+            )
+
+
+def _as_file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def _one_of_each(birds: DetectionDataset) -> list[tuple[str, ImageRecord]]:

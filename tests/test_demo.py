@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from birdsod.cli._app import app
-from birdsod.demo import Demo, _table, run_demo
+from birdsod.demo import Demo, _as_file_name, _table, run_demo
 from birdsod.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,9 +98,10 @@ def test_an_earlier_demo_is_replaced_and_what_is_not_its_own_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "packed").mkdir()
-    for name in ("demo.json", "report.json", "packed/train.rec", "notes.txt"):
+    for name in ("report.json", "packed/train.rec", "notes.txt"):
         (tmp_path / name).write_text("from before")
-    monkeypatch.setattr("birdsod.demo._birds", stop)
+    (tmp_path / "demo.json").write_text('{"made_by": "birdsod demo"}')
+    monkeypatch.setattr("birdsod.demo._drawn", stop)
     with pytest.raises(InputError, match="stopped here"):
         run_demo(Demo(out=tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "demo.json", "figures", "models"}
@@ -117,14 +118,57 @@ def test_overwrite_takes_a_folder_of_something_else_and_leaves_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    (tmp_path / "packed").mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "flips").symlink_to(tmp_path / "elsewhere")
-    monkeypatch.setattr("birdsod.demo._birds", stop)
+    monkeypatch.setattr("birdsod.demo._drawn", stop)
     with pytest.raises(InputError, match="stopped here"):
         run_demo(Demo(out=tmp_path, overwrite=True))
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"thesis.tex", "elsewhere", "demo.json", "figures", "models"}
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.tex", "demo.json", "figures", "models"}
+
+
+def test_a_link_that_an_earlier_demo_left_goes_and_what_it_names_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo.json").write_text('{"made_by": "birdsod demo"}')
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "flips").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setattr("birdsod.demo._drawn", stop)
+    with pytest.raises(InputError, match="stopped here"):
+        run_demo(Demo(out=tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"elsewhere", "demo.json", "figures", "models"}
+
+
+@pytest.mark.parametrize("mark", [None, "no JSON", "[]", '{"made_by": "another"}'])
+def test_things_of_its_names_that_it_did_not_make_are_never_replaced(tmp_path: Path, mark: str | None) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "precious.pt").write_text("weeks of training")
+    if mark is not None:
+        (tmp_path / "demo.json").write_text(mark)
+    with pytest.raises(InputError, match="models"):
+        run_demo(Demo(out=tmp_path, overwrite=True))
+    assert (tmp_path / "models" / "precious.pt").read_text() == "weeks of training"
+
+
+def test_a_folder_that_cannot_be_read_costs_no_earlier_result(tmp_path: Path) -> None:
+    (tmp_path / "demo.json").write_text('{"made_by": "birdsod demo"}')
+    (tmp_path / "report.json").write_text("earlier")
+    with pytest.raises(InputError):
+        run_demo(Demo(out=tmp_path, data=tmp_path / "nowhere"))
+    assert (tmp_path / "report.json").read_text() == "earlier"
+
+
+def test_a_folder_that_cannot_be_read_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        run_demo(Demo(out=tmp_path / "out", data=tmp_path / "nowhere"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match="a file stands"):
+        run_demo(Demo(out=tmp_path / "out"))
+
+
+def test_any_class_name_makes_a_file_name() -> None:
+    assert _as_file_name("a/b.Lantern bird") == "a_b.Lantern_bird"
 
 
 @pytest.mark.parametrize(
@@ -136,14 +180,17 @@ def test_the_number_of_epochs(settings: dict[str, Any], epochs: int, tmp_path: P
 
 def test_real_birds_are_selected_and_a_quick_run_takes_few(tmp_path: Path) -> None:
     from birdsod.dataset import synthetic_birds
-    from birdsod.demo import _birds
+    from birdsod.demo import _given
 
     drawn = synthetic_birds(tmp_path / "birds", seed=0, classes=3, per_class=12)
     demo = Demo(out=tmp_path, data=tmp_path / "birds", classes=[drawn.class_table.source_ids[0]], quick=True)
-    few = _birds(demo, print)
+    few = _given(demo)
+    assert few is not None
     assert few.class_table.names == drawn.class_table.names[:1]
     assert few.classes[["train", "validation"]].to_numpy().tolist() == [[4, 4]]
-    assert len(_birds(Demo(out=tmp_path, data=tmp_path / "birds"), print)) == 36
+    every = _given(Demo(out=tmp_path, data=tmp_path / "birds"))
+    assert every is not None
+    assert len(every) == 36
 
 
 def test_a_class_without_a_figure_is_shown_as_none() -> None:

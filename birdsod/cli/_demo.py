@@ -23,7 +23,7 @@ def demo(  # noqa: PLR0913 - the options of a command
     jobs: Annotated[int, JOBS] = 2,
     quick: Annotated[bool, typer.Option("--quick", help="Few images and epochs: that it works, not how well.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Use a folder that is not empty; only what a demo makes is replaced.")
+        bool, typer.Option("--overwrite", help="Use a folder that holds something else, which stays.")
     ] = False,
 ) -> None:
     """Run the whole walkthrough.
