@@ -27,5 +27,8 @@ autosummary_generate = False
 napoleon_google_docstring = False
 napoleon_preprocess_types = False
 
+# Words in the shape of an array, such as (height, width, 3), are not references, but napoleon takes them for some.
+suppress_warnings = ["ref.python"]
+
 html_theme = "furo"
 html_title = "birdsod"
