@@ -290,7 +290,7 @@ class LocalJob:
         ImageError, TrainingError
             As :meth:`predict`.
         """
-        return list(self._loaded().predict_batch(images))
+        return self._loaded().predict_batch(images)
 
     def deploy(self, *, host: str = "127.0.0.1", port: int = 0) -> LocalDetector:
         """Serve the trained model over HTTP in a process of its own, and wait until it answers.

@@ -84,7 +84,7 @@ class Detector(Predictor, Protocol):
         """Where it answers."""
         ...
 
-    def predict_batch(self, images: Iterable[ImageSource]) -> Iterable[Detections]:
+    def predict_batch(self, images: Iterable[ImageSource]) -> list[Detections]:
         """Find the objects in several images, several at a time.
 
         Parameters
@@ -94,7 +94,7 @@ class Detector(Predictor, Protocol):
 
         Returns
         -------
-        iterable of Detections
+        list of Detections
             In the order of the images.
 
         Raises
@@ -178,7 +178,7 @@ class Job(Predictor, Protocol):
         """
         ...
 
-    def predict_batch(self, images: Iterable[ImageSource]) -> Iterable[Detections]:
+    def predict_batch(self, images: Iterable[ImageSource]) -> list[Detections]:
         """Find the objects in several images.
 
         Parameters
@@ -188,7 +188,7 @@ class Job(Predictor, Protocol):
 
         Returns
         -------
-        iterable of Detections
+        list of Detections
             In the order of the images.
         """
         ...

@@ -15,7 +15,7 @@ from birdsod.ssd.detection import multibox_detection
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import numpy.typing as npt
 
@@ -89,9 +89,9 @@ class Model:
         ImageError
             If the image cannot be read.
         """
-        return next(self.predict_batch([image]))
+        return self.predict_batch([image])[0]
 
-    def predict_batch(self, images: Iterable[ImageSource], *, batch_size: int = _BATCH) -> Iterator[Detections]:
+    def predict_batch(self, images: Iterable[ImageSource], *, batch_size: int = _BATCH) -> list[Detections]:
         """Find the objects in many images, a bounded number at a time.
 
         Parameters
@@ -101,10 +101,10 @@ class Model:
         batch_size : int, default 16
             How many images go through the network, and stay in memory, together.
 
-        Yields
-        ------
-        Detections
-            One for each image, in order.
+        Returns
+        -------
+        list of Detections
+            In the order of the images.
 
         Raises
         ------
@@ -115,11 +115,14 @@ class Model:
         """
         if batch_size < 1:
             raise InputError("a batch holds at least one image", value=batch_size)
-        left = iter(images)
+        left, found = iter(images), list[Detections]()
         while group := [self._squeezed(as_rgb(image)) for image in islice(left, batch_size)]:
             batch = np.stack([pixels for pixels, _ in group]).transpose(0, 3, 1, 2)
-            for rows, (_, (height, width)) in zip(self.detect(batch), group, strict=True):
-                yield Detections.from_prediction(rows, width=width, height=height, classes=self._classes)
+            found += [
+                Detections.from_prediction(rows, width=width, height=height, classes=self._classes)
+                for rows, (_, (height, width)) in zip(self.detect(batch), group, strict=True)
+            ]
+        return found
 
     def detect(self, batch: npt.ArrayLike) -> Float32Array:
         """Run the network on its own input.

@@ -135,7 +135,7 @@ def walkthrough(estimator: Estimator, data: Packed, validation: DetectionDataset
         assert detector.name
         assert detector.url
         assert detector.classes == validation.class_table
-        hosted = list(detector.predict_batch(paths[:3]))
+        hosted = detector.predict_batch(paths[:3])
         assert hosted[0].names == detector.predict(paths[0]).names
     with pytest.raises(ServingError, match="closed"):
         detector.predict(paths[0])
