@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from birdsod import _files, lstwriter
-from birdsod.errors import DatasetError
+from birdsod.errors import BirdsodError, DatasetError
 from birdsod.recordio._admission import admit
 from birdsod.recordio._channel import Run, Tally, fill
 from birdsod.recordio._image_work import Task
-from birdsod.recordio._manifest import MANIFEST, manifest_text
+from birdsod.recordio._manifest import MANIFEST, manifest_text, read_manifest
 from birdsod.recordio._names import check_names
 from birdsod.recordio._options import OnError, PackOptions, check_jobs, check_on_error
 from birdsod.recordio._packed import Packed
@@ -80,7 +80,8 @@ def pack(  # noqa: PLR0913 - the options that im2rec's users know, all of them n
         stop; refuse it, go on and warn; or refuse it and go on quietly. Refused images are named with their
         reasons in ``Packed.refused``.
     overwrite : bool, default False
-        Whether files of a previous time may be replaced.
+        Whether files of a previous time may be replaced. Channels that its ``packed.json`` names and that are not
+        packed again disappear with it.
     outside : {"clip", "raise"}, default "clip"
         What to do with a box that reaches outside its image: cut it and list it in ``clipped``, or raise.
 
@@ -112,8 +113,18 @@ def pack(  # noqa: PLR0913 - the options that im2rec's users know, all of them n
         }
         with writing(folder):
             _files.write_text(staging.folder / MANIFEST, manifest_text(staged, class_table))
-        staging.publish(names)
+        staging.publish(names, gone=_gone(folder, channels) if overwrite else ())
     return Packed(folder, {name: channel.within(folder) for name, channel in staged.items()}, class_table)
+
+
+def _gone(folder: Path, channels: Mapping[str, DetectionDataset]) -> list[str]:
+    """Return the files of channels that were packed before and are no longer."""
+    try:
+        previous, _ = read_manifest(folder)
+    except BirdsodError:
+        # Whoever wrote it, it does not say which files are its own.
+        return []
+    return [f"{name}{ending}" for name in previous if name not in channels for ending in _ENDINGS]
 
 
 def _pack_channel(

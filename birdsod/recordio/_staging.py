@@ -49,7 +49,7 @@ class Staging:
             with contextlib.suppress(OSError):
                 self._directory.rmdir()
 
-    def publish(self, names: Sequence[str]) -> None:
+    def publish(self, names: Sequence[str], *, gone: Sequence[str] = ()) -> None:
         """Give files their final names; on an error the previous ones come back.
 
         Parameters
@@ -57,6 +57,8 @@ class Staging:
         names : sequence of str
             Whole files in the folder, flushed to disk. The last vouches for the others, so it goes first and
             comes last.
+        gone : sequence of str, default ()
+            Files of a previous time that have no successor: they disappear. A folder of such a name stays.
         """
         aside = self.folder / "aside"
         aside.mkdir()
@@ -64,6 +66,9 @@ class Staging:
             with writing(self._directory):
                 for name in reversed(names):
                     _move(self._directory / name, aside / name)
+                for name in gone:
+                    if not (self._directory / name).is_dir():
+                        _move(self._directory / name, aside / name)
                 for name in names:
                     (self.folder / name).rename(self._directory / name)
         except BaseException:

@@ -149,6 +149,54 @@ def test_an_interrupt_while_files_take_their_names_brings_the_previous_back(
     assert (files(tmp_path) == previous) != done
 
 
+@pytest.mark.parametrize("step", range(12))
+def test_channels_that_are_not_packed_again_go_with_the_others_or_stay(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    bd.pack({"train": dataset(photos, 3), "validation": dataset(photos, 2)}, tmp_path, resize=16)
+    (tmp_path / "test.rec").write_bytes(b"mine")
+    previous = files(tmp_path)
+    steps = iter(range(12))
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if next(steps) == step:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    if step < 11:
+        with pytest.raises(KeyboardInterrupt):
+            bd.pack({"train": dataset(photos, 6)}, tmp_path, resize=32, overwrite=True)
+        assert files(tmp_path) == previous
+        assert names(tmp_path) == set(previous)
+    else:
+        # Seven files go aside and four come: the twelfth step is never reached.
+        packed = bd.pack({"train": dataset(photos, 6)}, tmp_path, resize=32, overwrite=True)
+        assert names(tmp_path) == FINAL | {"test.rec"}
+        assert Packed.open(tmp_path, verify=True) == packed
+
+
+@pytest.mark.parametrize("manifest", [None, "{}", '{"schema": 1, "classes": [], "channels": {"../mine": {}}}'])
+def test_only_a_manifest_that_can_be_read_names_files_to_remove(
+    tmp_path: Path, photos: Path, manifest: str | None
+) -> None:
+    bd.pack({"train": dataset(photos, 3), "validation": dataset(photos, 2)}, tmp_path, resize=16)
+    (tmp_path / "packed.json").unlink()
+    if manifest is not None:
+        (tmp_path / "packed.json").write_text(manifest)
+    bd.pack({"train": dataset(photos, 3)}, tmp_path, resize=16, overwrite=True)
+    assert names(tmp_path) == FINAL | {"validation.lst", "validation.rec", "validation.idx"}
+
+
+def test_a_folder_with_the_name_of_an_old_file_stays(tmp_path: Path, photos: Path) -> None:
+    bd.pack({"train": dataset(photos, 3), "validation": dataset(photos, 2)}, tmp_path, resize=16)
+    (tmp_path / "validation.lst").unlink()
+    (tmp_path / "validation.lst").mkdir()
+    bd.pack({"train": dataset(photos, 3)}, tmp_path, resize=16, overwrite=True)
+    assert names(tmp_path) == FINAL | {"validation.lst"}
+
+
 FULL = """
 import resource, sys
 from pathlib import Path
