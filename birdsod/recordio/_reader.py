@@ -9,6 +9,7 @@ import numpy as np
 
 from birdsod.errors import RecordError
 from birdsod.recordio._faults import FaultError
+from birdsod.recordio._framing import read_frame, scan
 from birdsod.recordio._index import check_cover, parse_index
 from birdsod.recordio._ranges import BLOCK, ends_of, fetched, payload_at, scan_source
 from birdsod.recordio._record import Record, parse_record
@@ -105,7 +106,9 @@ class RecordReader:
     def _place(self, offsets: NDArray[np.int64]) -> None:
         self._offsets = offsets
         self._offsets.setflags(write=False)
-        self._ends = ends_of(offsets, self._source.size)
+        # Where a record ends matters to no one who has the bytes.
+        self._view = self._source.view
+        self._ends = offsets if self._view is not None else ends_of(offsets, self._source.size)
         self._positions: dict[int, int] | None = None
         self._closed = False
 
@@ -232,14 +235,18 @@ class RecordReader:
         wanted = [self._checked(position) for position in positions]
         order = sorted(set(wanted), key=self._offsets.__getitem__)
         self._check_open()
+        if not self._source.far:
+            found = dict(zip(order, map(self._record, order), strict=True))
+            return [found[position] for position in wanted]
         spans = {position: (int(self._offsets[position]), int(self._ends[position])) for position in order}
-        views = fetched(self._source, spans) if self._source.far else {}
-        found = {position: self._record(position, views.get(position)) for position in order}
+        views = fetched(self._source, spans)
+        found = {position: self._record(position, views[position]) for position in order}
         return [found[position] for position in wanted]
 
     def close(self) -> None:
         """Let go of the file; views that :meth:`payload` gave stay valid."""
         self._closed = True
+        self._view = None
         self._source.close()
 
     def _in_turn(self, positions: Sequence[int]) -> Iterator[Record]:
@@ -267,8 +274,12 @@ class RecordReader:
             raise error.located(self.path, position) from None
 
     def _payload(self, position: int, view: memoryview | None = None) -> Payload:
-        self._check_open()
         try:
+            # Once only: another thread may close the reader.
+            whole = self._view
+            if whole is not None:
+                return read_frame(whole, self._offsets.item(position), len(whole))[0]
+            self._check_open()
             return payload_at(self._source, int(self._offsets[position]), int(self._ends[position]), view)
         except FaultError as error:
             raise error.located(self.path, position) from None
@@ -287,7 +298,8 @@ class RecordReader:
     def _scanned(self) -> NDArray[np.int64]:
         offsets: list[int] = []
         try:
-            offsets.extend(scan_source(self._source))
+            view = self._source.view
+            offsets.extend(scan_source(self._source) if view is None else scan(view, len(view)))
         except FaultError as error:
             raise error.located(self.path, len(offsets)) from None
         return np.array(offsets, dtype=np.int64)

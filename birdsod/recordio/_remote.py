@@ -33,6 +33,7 @@ class Remote:
     """
 
     far = True
+    view: memoryview | None = None
 
     def __init__(self, url: str, options: Mapping[str, Any] | None) -> None:
         self.name: Path | str = url

@@ -27,13 +27,14 @@ class Source(Protocol):
     """Bytes that are read by offset and length; several threads may read at once.
 
     ``far`` tells that each read costs a journey, so that neighbours are better read together; ``stamp`` changes
-    when the bytes do.
+    when the bytes do. ``view`` holds all bytes where they lie in memory, else nothing.
     """
 
     name: Path | str
     size: int
     stamp: tuple[object, ...]
     far: bool
+    view: memoryview | None
 
     def read(self, offset: int, length: int) -> memoryview:
         """Return bytes within the file."""
@@ -75,6 +76,7 @@ class Mapped:
         self.name = name
         self.size = len(buffer)
         self.stamp = stamp
+        self.view: memoryview | None = buffer
         self._buffer = buffer
 
     def read(self, offset: int, length: int) -> memoryview:
@@ -100,12 +102,14 @@ class Mapped:
     def close(self) -> None:
         """Drop the view; those that were given out stay valid."""
         self._buffer = memoryview(b"")
+        self.view = None
 
 
 class _FileObject:
     """A file object; one thread reads at a time."""
 
     far = False
+    view: memoryview | None = None
 
     def __init__(self, file: BinaryIO) -> None:
         self.name: Path | str = _name(file)

@@ -306,6 +306,31 @@ def test_scanning_by_blocks_finds_what_was_written(data: list[bytes], block: int
     assert [bytes(reader.payload(position)) for position in range(len(data))] == data
 
 
+@given(data=st.lists(payloads(), min_size=1, max_size=4), place=st.integers(0, 10**6), byte=st.integers(0, 255))
+def test_mapped_bytes_are_read_as_others_are(data: list[bytes], place: int, byte: int) -> None:
+    stream = bytearray(b"".join(map(framed, data)))
+    stream[place % len(stream)] = byte
+    told: list[object] = []
+    for file in (io.BytesIO(stream), cast("BinaryIO", Seekable(bytes(stream)))):
+        try:
+            with RecordReader(file) as reader:
+                told.append([bytes(reader.payload(position)) for position in range(len(reader))])
+        except RecordError as error:
+            told.append((error.message, error.record, error.value, error.cause))
+    assert told[0] == told[1]
+
+
+def test_a_mapped_reader_is_closed_for_good(rec: Path) -> None:
+    reader = RecordReader(rec)
+    held = reader.payload(0)
+    before = bytes(held)
+    reader.close()
+    for use in (lambda: reader[0], lambda: reader.payload(0), lambda: reader.read([0]), lambda: list(reader)):
+        with pytest.raises(RecordError, match="the reader is closed"):
+            use()
+    assert bytes(held) == before
+
+
 @given(spans=st.lists(st.tuples(st.integers(0, 10**7), st.integers(1, 10**6)), max_size=12))
 def test_ranges_hold_their_spans(spans: list[tuple[int, int]]) -> None:
     spans = [(begin, begin + length) for begin, length in spans]
