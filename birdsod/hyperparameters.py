@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
+from birdsod._arguments import check_packed
 from birdsod._hyperparameter_rules import RULES, checked, step_epochs
 from birdsod.errors import HyperparameterError
 
@@ -180,8 +181,9 @@ class Hyperparameters:
         Raises
         ------
         HyperparameterError
-            If a given value contradicts the data, is unknown or out of range.
+            If these are no packed data, or a given value contradicts them, is unknown or out of range.
         """
+        check_packed(packed, HyperparameterError)
         derived = _derived(packed)
         made = cls._from({**derived, **given}, frozenset(given))
         for name in ("num_classes", "num_training_samples"):

@@ -234,3 +234,32 @@ class TestRefused:
 
         with pytest.raises(InputError, match="answered 3 times for 4 images"):
             evaluate(Forgetful(birds), birds)
+
+    @pytest.mark.parametrize("answer", [None, [[0, 0.9, 0, 0, 1, 1]]])
+    @pytest.mark.parametrize("kind", [Knowing, Batching])
+    def test_answers_of_another_kind(self, birds: DetectionDataset, kind: type[Knowing], answer: Any) -> None:
+        class Other(kind):  # type: ignore[valid-type, misc] # one test for both
+            def predict(self, image: Any) -> Any:
+                del image
+                return answer
+
+        with pytest.raises(InputError, match=r"5\.png: the predictor answered with something else than Detections"):
+            evaluate(Other(birds), birds)
+
+    def test_no_answers(self, birds: DetectionDataset) -> None:
+        class Silent(Batching):
+            def predict_batch(self, images: Any) -> Any:
+                del images
+
+        with pytest.raises(InputError, match=r"answered with no list \(got 'NoneType'\)"):
+            evaluate(Silent(birds), birds)
+
+    def test_arguments_of_another_kind(self, birds: DetectionDataset) -> None:
+        with pytest.raises(InputError, match=r"no predictor \(got 'NoneType'\).*load_model"):
+            evaluate(None, birds)  # type: ignore[arg-type] # what a type checker refuses
+        with pytest.raises(DatasetError, match=r"no data set \(got 'NoneType'\).*load_cub"):
+            evaluate(Knowing(birds), None)  # type: ignore[arg-type] # what a type checker refuses
+        listing = Knowing(birds)
+        listing.classes = ["017.Cardinal"]  # type: ignore[assignment] # what a type checker refuses
+        with pytest.raises(InputError, match=r"no predictor.*ClassTable"):
+            evaluate(listing, birds)

@@ -41,6 +41,7 @@ ROOMS = (
 )
 # Private modules beside the room that they are a part of.
 ANNEXES = {
+    "_arguments": "errors",
     "_detection_arrays": "detections",
     "_hyperparameter_rules": "hyperparameters",
     "_log_lines": "training_log",

@@ -195,6 +195,11 @@ def test_for_data_contradicted(given_value: dict[str, Any]) -> None:
         for_data(Data(), **given_value)
 
 
+def test_for_data_of_what_is_no_packed_data() -> None:
+    with pytest.raises(HyperparameterError, match=r"no packed data \(got 'folder'\)\. Cure: give Packed\.open"):
+        for_data(cast("Any", "folder"))
+
+
 def test_for_data_without_training_images() -> None:
     with pytest.raises(HyperparameterError, match="no train channel"):
         for_data(Data(channels={"validation": Channel()}))

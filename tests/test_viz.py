@@ -339,6 +339,8 @@ class TestPlotMap:
     def test_another_table(self) -> None:
         with pytest.raises(InputError, match="no columns epoch and map"):
             plot_map(pd.DataFrame({"epoch": [1]}))
+        with pytest.raises(InputError, match=r"neither a job nor a table \(got 'NoneType'\)"):
+            plot_map(None)  # type: ignore[arg-type] # what a type checker refuses
 
 
 def report(correct: int, count: int = 4, classes: ClassTable = BIRDS) -> Report:
@@ -388,6 +390,12 @@ class TestCompare:
     def test_nothing_to_compare(self) -> None:
         with pytest.raises(InputError, match="no report to compare"):
             compare({})
+
+    def test_what_is_no_report(self) -> None:
+        with pytest.raises(InputError, match=r"no names \(got 'list'\)\. Cure: give \{name: report\}"):
+            compare([report(2)])  # type: ignore[arg-type] # what a type checker refuses
+        with pytest.raises(InputError, match=r"'a' is no report \(got 'int'\)"):
+            compare({"a": 1})  # type: ignore[dict-item] # what a type checker refuses
 
 
 class TestStyle:

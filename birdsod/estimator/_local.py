@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from birdsod._arguments import check_packed, named
 from birdsod.errors import HyperparameterError, TrainingError
 from birdsod.estimator._launch import JobProcess, new_job_directory
 from birdsod.estimator._local_job import TRAIN, LocalJob
@@ -34,6 +35,11 @@ class LocalEstimator:
     options : LocalOptions, optional
         What only this engine knows.
 
+    Raises
+    ------
+    HyperparameterError
+        If the hyperparameters or options are something else.
+
     Examples
     --------
     >>> from birdsod import Hyperparameters
@@ -50,8 +56,12 @@ class LocalEstimator:
         options: LocalOptions | None = None,
         _command: Sequence[str] = TRAIN,
     ) -> None:
+        from birdsod.hyperparameters import Hyperparameters
         from birdsod.ssd.options import LocalOptions
 
+        _check_kind(params, Hyperparameters, "Hyperparameters.for_data(packed, ...)")
+        if options is not None:
+            _check_kind(options, LocalOptions, "LocalOptions(...)")
         self.params = params
         self.options: LocalOptions = options or LocalOptions()
         self.output_dir: Path = Path(output_dir)
@@ -81,8 +91,10 @@ class LocalEstimator:
         HyperparameterError
             If the hyperparameters do not fit the data or this engine.
         TrainingError
-            If the job failed, where it is waited for, with its reason and its last lines.
+            If these are no packed data, or a channel is missing; or if the job failed, where it is waited for,
+            with its reason and its last lines.
         """
+        check_packed(data, TrainingError)
         self._check(data)
         directory = new_job_directory(self.output_dir.resolve())
         files = JobFiles(directory)
@@ -113,3 +125,8 @@ class LocalEstimator:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.params.base_network!r}, output_dir={str(self.output_dir)!r})"
+
+
+def _check_kind(given: object, kind: type, cure: str) -> None:
+    if not isinstance(given, kind):
+        raise HyperparameterError(f"these are no {kind.__name__}", value=named(given), cure=f"give {cure}")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from birdsod import bbox
+from birdsod._arguments import named
 from birdsod._progress import bar
+from birdsod.classes import ClassTable
+from birdsod.dataset import DetectionDataset
+from birdsod.detections import Detections
 from birdsod.errors import BirdsodError, BoxError, DatasetError, InputError
+from birdsod.estimator import Predictor
 from birdsod.evaluation._report import Report
 from birdsod.metrics import GroundTruth, Predictions
 
@@ -17,10 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from birdsod.classes import ClassTable
-    from birdsod.dataset import DetectionDataset, ImageRecord
-    from birdsod.detections import Detections
-    from birdsod.estimator import Predictor
+    from birdsod.dataset import ImageRecord
 
 __all__ = ["evaluate"]
 
@@ -50,9 +53,11 @@ def evaluate(predictor: Predictor, dataset: DetectionDataset, *, progress: bool 
 
     Raises
     ------
+    InputError
+        If this is no predictor, or it answers with something else than one detections for each image.
     DatasetError
-        If there are no images, images are missing, the classes differ, or an image does not have the size
-        that the data set says.
+        If this is no data set, there are no images, images are missing, the classes differ, or an image does
+        not have the size that the data set says.
     ImageError
         If an image cannot be read; it is named.
     BoxError
@@ -74,6 +79,7 @@ def evaluate(predictor: Predictor, dataset: DetectionDataset, *, progress: bool 
     ...     bd.evaluate(Blind(), birds).map50
     0.0
     """
+    _check(predictor, dataset)
     class_ids = _class_ids(predictor.classes, dataset.class_table)
     if len(dataset) == 0:
         raise DatasetError("there are no images to evaluate on", cure="give a data set that is not empty")
@@ -84,6 +90,14 @@ def evaluate(predictor: Predictor, dataset: DetectionDataset, *, progress: bool 
     shown = bar(predicted, total=len(records), description="evaluating") if progress else predicted
     found = [_placed(detections, record) for record, detections in shown]
     return Report(truth, _joined(found, records, class_ids), dataset.class_table, [item.image_id for item in records])
+
+
+def _check(predictor: object, dataset: object) -> None:
+    if not isinstance(predictor, Predictor) or not isinstance(predictor.classes, ClassTable):
+        cure = "give a job, a detector, load_model(path), or an object with classes (a ClassTable) and predict"
+        raise InputError("this is no predictor", value=named(predictor), cure=cure)
+    if not isinstance(dataset, DetectionDataset):
+        raise DatasetError("this is no data set", value=named(dataset), cure="give what load_cub(folder) returns")
 
 
 def _class_ids(ours: ClassTable, theirs: ClassTable) -> npt.NDArray[np.int64]:
@@ -130,13 +144,21 @@ def _predicted(predictor: Predictor, records: Sequence[ImageRecord]) -> Iterator
             yield from ((record, _alone(predictor, record)) for record in part)
             continue
         try:
-            found = list(together([record.path for record in part]))
+            answered: object = together([record.path for record in part])
         except BirdsodError:
             # One at a time: either the image at fault is named, or it was not the fault of an image.
-            found = [_alone(predictor, record) for record in part]
+            answered = [_alone(predictor, record) for record in part]
+        found = _listed_answers(answered)
         if len(found) != len(part):
             raise InputError(f"the predictor answered {len(found)} times for {len(part)} images")
         yield from zip(part, found, strict=True)
+
+
+def _listed_answers(answered: object) -> list[Detections]:
+    if not isinstance(answered, Iterable):
+        cure = "let predict_batch return a list of Detections"
+        raise InputError("the predictor answered with no list", value=named(answered), cure=cure)
+    return list(answered)
 
 
 def _alone(predictor: Predictor, record: ImageRecord) -> Detections:
@@ -150,8 +172,11 @@ def _alone(predictor: Predictor, record: ImageRecord) -> Detections:
         raise
 
 
-def _placed(found: Detections, record: ImageRecord) -> Detections:
-    """Return the detections if they belong to an image of the size that the data set knows."""
+def _placed(found: object, record: ImageRecord) -> Detections:
+    """Return the detections if they are some, and belong to an image of the size that the data set knows."""
+    if not isinstance(found, Detections):
+        message, cure = "the predictor answered with something else than Detections", "see Detections.from_prediction"
+        raise InputError(message, path=record.path, value=named(found), cure=cure)
     if len(found) and (found.width, found.height) != (record.width, record.height):
         raise DatasetError(
             f"the image is {found.width} x {found.height}, the data set says {record.width} x {record.height}",

@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from birdsod.errors import HyperparameterError
 
@@ -78,7 +78,7 @@ class LocalOptions:
     Raises
     ------
     HyperparameterError
-        If a value is out of range.
+        If a name is unknown, or a value out of range.
 
     Examples
     --------
@@ -109,6 +109,15 @@ class LocalOptions:
     device: str = "auto"
     threads: int | None = None
     loader_threads: int = 2
+
+    def __new__(cls, **given: object) -> Self:
+        """Refuse unknown names with those that there are; the generated constructor would only say no."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=3) or known
+                raise HyperparameterError("unknown local option", value=name, cure=f"choose from {', '.join(close)}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -143,11 +152,6 @@ class LocalOptions:
         >>> LocalOptions.from_json({"seed": 3}).seed
         3
         """
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=3) or known
-                raise HyperparameterError("unknown local option", value=name, cure=f"choose from {', '.join(close)}")
         return cls(**values)  # type: ignore[arg-type]  # each value is checked at run time
 
 

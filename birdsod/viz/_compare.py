@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from birdsod._arguments import named
 from birdsod.errors import InputError
 from birdsod.viz._canvas import FAINT, INK, finished, new_figure, quiet
 from birdsod.viz._style import readable, run_colour
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
     from matplotlib.axes import Axes
@@ -52,7 +54,7 @@ def compare(reports: Mapping[str, Report]) -> Figure:
     Raises
     ------
     InputError
-        If there is no report.
+        If there is no report, or something else than reports by name.
 
     Examples
     --------
@@ -64,6 +66,7 @@ def compare(reports: Mapping[str, Report]) -> Figure:
     >>> [axes.get_title() for axes in compare({"as given": report}).axes]
     ['All classes', 'Each class, AP@0.5']
     """
+    _check(reports)
     if not reports:
         raise InputError("there is no report to compare", cure="give {name: report}")
     names, figures, left_out = _per_class(list(reports.values()))
@@ -74,6 +77,16 @@ def compare(reports: Mapping[str, Report]) -> Figure:
         each.set_title(f"The {len(names)} of {len(names) + left_out} classes that differ most, AP@0.5", fontsize=11)
     figure.legend(handles=overall.containers, labels=list(reports), loc="outside upper center", ncols=4, frameon=False)
     return finished(figure, ours=True)
+
+
+def _check(reports: object) -> None:
+    from birdsod.evaluation import Report
+
+    if not isinstance(reports, Mapping):
+        raise InputError("the reports have no names", value=named(reports), cure="give {name: report}")
+    for name, report in reports.items():
+        if not isinstance(report, Report):
+            raise InputError(f"{name!r} is no report", value=named(report), cure="give what evaluate(...) returned")
 
 
 def _panels(classes: int, runs: int) -> tuple[Figure, Axes, Axes]:

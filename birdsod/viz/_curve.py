@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from birdsod._arguments import named
 from birdsod.errors import InputError
 from birdsod.viz._canvas import FAINT, INK, figure_of, finished, place, quiet
 from birdsod.viz._style import run_colour
@@ -41,7 +42,7 @@ def plot_map(job: Job | pd.DataFrame, ax: Axes | None = None, title: str | None 
     Raises
     ------
     InputError
-        If the table has no columns ``epoch`` and ``map``.
+        If this is neither a job nor a table, or the table has no columns ``epoch`` and ``map``.
 
     Examples
     --------
@@ -60,7 +61,12 @@ def plot_map(job: Job | pd.DataFrame, ax: Axes | None = None, title: str | None 
 
 
 def _frame(job: Any) -> pd.DataFrame:  # noqa: ANN401 - a job or a table
-    frame: pd.DataFrame = job.metrics() if callable(getattr(job, "metrics", None)) else job
+    import pandas as pd
+
+    frame = job.metrics() if callable(getattr(job, "metrics", None)) else job
+    if not isinstance(frame, pd.DataFrame):
+        cure = "give a job, or the table that its metrics() returns"
+        raise InputError("this is neither a job nor a table", value=named(frame), cure=cure)
     if not {"epoch", "map"} <= set(frame):
         cure = "give a job, or the table that its metrics() returns"
         raise InputError("the table has no columns epoch and map", value=list(frame), cure=cure)

@@ -395,3 +395,24 @@ def test_a_session_may_end_without_a_warning(tmp_path: Path) -> None:
     running = owner(tmp_path, "good", wait=True)
     _, errors = running.communicate(timeout=60)
     assert (running.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("work/birds", r"no packed data \(got 'work/birds'\)\. Cure: give Packed\.open\('work/birds'\)"),
+        (Path("work/birds"), r"give Packed\.open\('work/birds'\)"),
+        (None, r"no packed data \(got 'NoneType'\)\. Cure: give what pack returned"),
+    ],
+)
+def test_what_is_no_packed_data_is_told_with_the_cure(tmp_path: Path, given: Any, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        LocalEstimator(PARAMS, tmp_path / "jobs").fit(given)
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_parameters_and_options_of_another_kind_are_told() -> None:
+    with pytest.raises(HyperparameterError, match=r"no Hyperparameters \(got 'dict'\).*for_data"):
+        LocalEstimator(cast("Any", {"epochs": 3}), "jobs")
+    with pytest.raises(HyperparameterError, match=r"no LocalOptions \(got 'dict'\)"):
+        LocalEstimator(PARAMS, "jobs", options=cast("Any", {"seed": 3}))

@@ -137,6 +137,10 @@ def test_options_out_of_range(name: str, value: Any) -> None:
 def test_unknown_option() -> None:
     with pytest.raises(HyperparameterError, match="learning_rate"):
         LocalOptions.from_json({"learnig_rate": 0.1})
+    with pytest.raises(
+        HyperparameterError, match=r"unknown local option \(got 'foo'\)\. Cure: choose from optimizer, "
+    ):
+        LocalOptions(foo=1)  # type: ignore[call-arg] # what a type checker refuses
 
 
 def test_options_and_back() -> None:

@@ -1,0 +1,31 @@
+"""What was given in place of something else, told in words."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from birdsod.errors import BirdsodError
+
+__all__ = ["check_packed", "named"]
+
+
+def named(given: object) -> str:
+    """Return how an error shows what was given: a text or path as it is, anything else by its type.
+
+    Examples
+    --------
+    >>> named("work/birds"), named([1, 2])
+    ('work/birds', 'list')
+    """
+    return os.fsdecode(given) if isinstance(given, str | os.PathLike) else type(given).__name__
+
+
+def check_packed(given: object, kind: type[BirdsodError]) -> None:
+    """Refuse what is no packed data."""
+    # Asked for what it has: whatever has channels will do, and recordio need not be loaded.
+    if not hasattr(given, "channels"):
+        folder = isinstance(given, str | os.PathLike)
+        cure = f"give Packed.open({named(given)!r})" if folder else "give what pack returned, or Packed.open(folder)"
+        raise kind("these are no packed data", value=named(given), cure=cure)
