@@ -63,7 +63,7 @@ class Demo:
     sizes : pathlib.Path or None, default None
         File of their image sizes.
     epochs : int or None, default None
-        Epochs of the run on the images as given; 16, or 36 on real birds.
+        Epochs of the run on the images as given; 16, or 32 on real birds.
     seed : int, default 0
         Of everything that is left to chance.
     jobs : int, default 2
@@ -88,7 +88,7 @@ class Demo:
     @property
     def epochs_as_given(self) -> int:
         """Epochs of the first run; the second, on twice the images, does as many updates."""
-        return self.epochs or (2 if self.quick else 36 if self.data else 16)
+        return self.epochs or (2 if self.quick else 32 if self.data else 16)
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ def test_any_class_name_makes_a_file_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "epochs"), [({}, 16), ({"data": "birds"}, 36), ({"quick": True}, 2), ({"epochs": 5}, 5)]
+    ("settings", "epochs"), [({}, 16), ({"data": "birds"}, 32), ({"quick": True}, 2), ({"epochs": 5}, 5)]
 )
 def test_the_number_of_epochs(settings: dict[str, Any], epochs: int, tmp_path: Path) -> None:
     assert Demo(out=tmp_path, **settings).epochs_as_given == epochs

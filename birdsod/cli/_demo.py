@@ -18,7 +18,7 @@ def demo(  # noqa: PLR0913 - the options of a command
     data: Annotated[Path | None, DATA] = None,
     classes: Annotated[str | None, CLASSES] = None,
     sizes: Annotated[Path | None, SIZES] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of the first run; 16, or 36 with --data.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of the first run; 16, or 32 with --data.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is left to chance.")] = 0,
     jobs: Annotated[int, JOBS] = 2,
     quick: Annotated[bool, typer.Option("--quick", help="Few images and epochs: that it works, not how well.")] = False,

@@ -115,9 +115,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(files: JobFiles, diary: _Diary, stop: _Stop) -> Outcome:
-    # Before torch loads its threads. They would burn their time waiting for each other: where anything else runs,
-    # that makes every layer several times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from birdsod.recordio import Packed
     from birdsod.ssd.loop import Reports
     from birdsod.ssd.surroundings import keep_memory

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -40,18 +40,23 @@ def surroundings(options: LocalOptions) -> Iterator[None]:
 
     # cuBLAS reads this when it is first used; without it, it refuses deterministic work.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    deterministic: Any = torch.utils.deterministic  # its attribute is made at run time
     before = torch.get_num_threads(), cv2.getNumThreads(), torch.are_deterministic_algorithms_enabled()
+    filled = deterministic.fill_uninitialized_memory
     with torch.random.fork_rng():
         try:
             torch.set_num_threads(options.threads or before[0])
             cv2.setNumThreads(0)  # images are decoded side by side already
             torch.use_deterministic_algorithms(mode=True)
+            # Filling every fresh block would cost a fifth of an update; nothing here reads one before it is written.
+            deterministic.fill_uninitialized_memory = False
             torch.manual_seed(options.seed)
             yield
         finally:
             torch.set_num_threads(before[0])
             cv2.setNumThreads(before[1])
             torch.use_deterministic_algorithms(mode=before[2])
+            deterministic.fill_uninitialized_memory = filled
 
 
 def device_of(options: LocalOptions) -> torch.device:
