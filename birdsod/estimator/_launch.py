@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from birdsod.ssd.job_files import JobFiles
 
-__all__ = ["JobProcess", "new_job_directory"]
+__all__ = ["GRACE_SECONDS", "JobProcess", "new_job_directory"]
 
 _POLL_SECONDS = 0.05
+GRACE_SECONDS = 10.0
 
 
 def new_job_directory(output: Path) -> Path:
@@ -102,9 +103,14 @@ class JobProcess:
                 start_new_session=True,
             )
         _STARTED.append(started)
-        mark = ProcessMark.of(started.pid)
-        _write_mark(files, mark)
-        return cls(mark, started)
+        process = cls(ProcessMark.of(started.pid), started)
+        try:
+            _write_mark(files, process.mark)
+        except BaseException:
+            # Nobody gets to know it, so nobody else could end it.
+            process.terminate(GRACE_SECONDS)
+            raise
+        return process
 
     @classmethod
     def find(cls, files: JobFiles) -> JobProcess:

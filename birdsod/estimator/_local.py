@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from birdsod._arguments import check_packed, named
 from birdsod.errors import HyperparameterError, TrainingError
-from birdsod.estimator._launch import JobProcess, new_job_directory
+from birdsod.estimator._launch import GRACE_SECONDS, JobProcess, new_job_directory
 from birdsod.estimator._local_job import TRAIN, LocalJob
 from birdsod.ssd.job_files import JobFiles, JobSpec
 from birdsod.ssd.recipe import RECIPES, resolve
@@ -99,9 +99,15 @@ class LocalEstimator:
         directory = new_job_directory(self.output_dir.resolve())
         files = JobFiles(directory)
         JobSpec.of(directory.name, self.params, self.options, data).write(files.spec)
-        job = LocalJob(directory, JobProcess.start(files, self._command), self._command)
-        if wait:
-            job.follow_or_stop(show=logs)
+        process = JobProcess.start(files, self._command)
+        try:
+            job = LocalJob(directory, process, self._command)
+            if wait:
+                job.follow_or_stop(show=logs)
+        except BaseException:
+            # It runs in a session of its own, which an interrupt of ours does not reach.
+            process.terminate(GRACE_SECONDS)
+            raise
         return job
 
     def _check(self, data: Packed) -> None:

@@ -416,3 +416,36 @@ def test_parameters_and_options_of_another_kind_are_told() -> None:
         LocalEstimator(cast("Any", {"epochs": 3}), "jobs")
     with pytest.raises(HyperparameterError, match=r"no LocalOptions \(got 'dict'\)"):
         LocalEstimator(PARAMS, "jobs", options=cast("Any", {"seed": 3}))
+
+
+def test_an_interrupt_while_the_process_is_started_ends_it(
+    estimator: Callable[[str], LocalEstimator], data: Packed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[ProcessMark] = []
+    write = _launch._write_mark
+
+    def interrupted(files: JobFiles, mark: ProcessMark) -> None:
+        if mark.pid != os.getpid():
+            started.append(mark)
+            raise KeyboardInterrupt
+        write(files, mark)
+
+    monkeypatch.setattr(_launch, "_write_mark", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        estimator("early").fit(data, wait=False)
+    (mark,) = started
+    assert not mark.alive
+
+
+def test_an_interrupt_before_the_job_is_returned_ends_its_process(
+    estimator: Callable[[str], LocalEstimator], data: Packed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> JobSpec:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(JobSpec, "read", interrupted)
+    made = estimator("early")
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(data, wait=False)
+    (directory,) = made.output_dir.iterdir()
+    assert not _launch.JobProcess.find(JobFiles(directory)).running
