@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -16,12 +17,12 @@ from birdsod.errors import TrainingError
 from birdsod.ssd._process import ProcessMark
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from birdsod.ssd.job_files import JobFiles
 
-__all__ = ["GRACE_SECONDS", "JobProcess", "new_job_directory"]
+__all__ = ["GRACE_SECONDS", "JobProcess", "claimed", "new_job_directory"]
 
 _POLL_SECONDS = 0.05
 GRACE_SECONDS = 10.0
@@ -59,6 +60,31 @@ def new_job_directory(output: Path) -> Path:
             raise TrainingError("no folder for the job", path=output, cause=error.strerror, cure=cure) from error
         else:
             return directory
+
+
+@contextmanager
+def claimed(files: JobFiles) -> Iterator[None]:
+    """Keep other sessions from resuming a job meanwhile; the system lets go of the claim of one that died.
+
+    Parameters
+    ----------
+    files : JobFiles
+        Files of the job.
+
+    Raises
+    ------
+    TrainingError
+        If another session has it.
+    """
+    import fcntl
+
+    with files.claim.open("ab") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            cure = "wait for it with LocalJob.attach(directory).wait()"
+            raise TrainingError("another session resumes this job", path=files.directory, cure=cure) from None
+        yield
 
 
 class _Outliving(subprocess.Popen[bytes]):

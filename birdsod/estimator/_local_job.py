@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from birdsod import training_log
 from birdsod.errors import TrainingError
 from birdsod.estimator import _log
-from birdsod.estimator._launch import JobProcess
+from birdsod.estimator._launch import JobProcess, claimed
 from birdsod.estimator._verdict import verdict
 from birdsod.ssd.job_files import (
     COMPLETED,
@@ -198,13 +198,21 @@ class LocalJob:
         Returns
         -------
         LocalJob
-            This job.
 
         Raises
         ------
         TrainingError
-            If the job runs or is complete, or fails again.
+            If the job runs or is complete, another session resumes it at this moment, or it fails again.
         """
+        with claimed(self._files):
+            said = self._start_again()
+        if wait:
+            self.follow_or_stop(start=said)
+        return self
+
+    def _start_again(self) -> int:
+        if not self._process.running:  # another session may have resumed it
+            self._process = JobProcess.find(self._files)
         status = self.status
         if status not in {STOPPED, FAILED}:
             cure = "wait() for it" if status == IN_PROGRESS else "train anew with more epochs"
@@ -212,18 +220,14 @@ class LocalJob:
         said = self._files.log.stat().st_size if self._files.log.exists() else 0
         self._files.status.unlink(missing_ok=True)
         self._process = JobProcess.start(self._files, self._command)
-        if wait:
-            self.follow_or_stop(start=said)
-        return self
+        return said
 
     def follow_or_stop(self, *, start: int = 0, show: bool = True) -> None:
         """Wait as :meth:`follow` does, but stop the job if the waiting is interrupted.
 
         Parameters
         ----------
-        start : int, default 0
-            As for :meth:`follow`.
-        show : bool, default True
+        start, show
             As for :meth:`follow`.
         """
         try:

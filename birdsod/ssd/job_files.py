@@ -6,6 +6,8 @@ The folder of a job holds
     What to train (:class:`JobSpec`). Written once, before the training process starts.
 ``process.json``
     Which process trains (:class:`ProcessMark`). Written by the process that starts the job.
+``claim``
+    Empty; locked by a session while it resumes the job.
 ``status.json``
     How far it is (:class:`JobStatus`). Written by the training process only.
 ``log.txt``
@@ -73,6 +75,11 @@ class JobFiles:
     def process(self) -> Path:
         """Which process trains."""
         return self.directory / "process.json"
+
+    @property
+    def claim(self) -> Path:
+        """What a session locks while it resumes the job."""
+        return self.directory / "claim"
 
     @property
     def status(self) -> Path:

@@ -449,3 +449,25 @@ def test_an_interrupt_before_the_job_is_returned_ends_its_process(
         made.fit(data, wait=False)
     (directory,) = made.output_dir.iterdir()
     assert not _launch.JobProcess.find(JobFiles(directory)).running
+
+
+def test_only_one_session_resumes_a_job(
+    estimator: Callable[[str], LocalEstimator], data: Packed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = estimator("early").fit(data, wait=False)
+    job.stop()
+    other = LocalJob.attach(job.directory)
+    assert other.status == "Stopped"
+    start = _launch.JobProcess.start
+
+    def at_the_same_time(files: JobFiles, command: tuple[str, ...]) -> _launch.JobProcess:
+        with pytest.raises(TrainingError, match=r"another session resumes this job.*attach"):
+            other.resume()
+        return start(files, command)
+
+    monkeypatch.setattr(_launch.JobProcess, "start", at_the_same_time)
+    job.resume(wait=False)
+    with pytest.raises(TrainingError, match="nothing to resume: the status is InProgress"):
+        other.resume()
+    other.stop()
+    assert other.status == "Stopped"
