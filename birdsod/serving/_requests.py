@@ -102,8 +102,8 @@ def check_content_type(headers: Message) -> None:
 
 
 def check_image(body: bytes, limits: Limits) -> None:
-    """Refuse bytes that are no image (400), another kind of image (415) or one with too many pixels (413)."""
-    from birdsod.image import read_size, sniff
+    """Refuse bytes that are no whole image (400), another kind of image (415) or one with too many pixels (413)."""
+    from birdsod.image import is_truncated, read_size, sniff
 
     kind = sniff(body)
     if kind not in {None, "image/jpeg", "image/png"}:
@@ -115,3 +115,5 @@ def check_image(body: bytes, limits: Limits) -> None:
     if size.width * size.height > limits.pixels:
         message = f"the image has more than {limits.pixels} pixels ({size.width} x {size.height})"
         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+    if is_truncated(body):
+        raise Refusal(HTTPStatus.BAD_REQUEST, "not a readable image: the JPEG breaks off within its pixels")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from birdsod.detections import Detections
-from birdsod.errors import ArtifactError, HyperparameterError, InputError, MissingDependencyError
-from birdsod.image import as_rgb, resize
+from birdsod.errors import ArtifactError, HyperparameterError, ImageError, InputError, MissingDependencyError
+from birdsod.image import as_rgb, is_truncated, resize
+from birdsod.image._sources import naming
 from birdsod.ssd.artifact import NMS_TOPK, read_artifact
 from birdsod.ssd.detection import multibox_detection
 
@@ -87,7 +88,7 @@ class Model:
         Raises
         ------
         ImageError
-            If the image cannot be read.
+            If the image cannot be read, or is a JPEG that breaks off.
         """
         return self.predict_batch([image])[0]
 
@@ -111,12 +112,12 @@ class Model:
         InputError
             If the batch size is not positive.
         ImageError
-            If an image cannot be read.
+            If an image cannot be read, or is a JPEG that breaks off.
         """
         if batch_size < 1:
             raise InputError("a batch holds at least one image", value=batch_size)
         left, found = iter(images), list[Detections]()
-        while group := [self._squeezed(as_rgb(image)) for image in islice(left, batch_size)]:
+        while group := [self._squeezed(_whole(image)) for image in islice(left, batch_size)]:
             batch = np.stack([pixels for pixels, _ in group]).transpose(0, 3, 1, 2)
             found += [
                 Detections.from_prediction(rows, width=width, height=height, classes=self._classes)
@@ -168,6 +169,14 @@ class Model:
         # As MXNet's image iterator with resize_mode="force": to a square, whatever the picture's own shape.
         height, width = pixels.shape[:2]
         return resize(pixels, width=self.image_shape, height=self.image_shape), (height, width)
+
+
+def _whole(image: ImageSource) -> npt.NDArray[np.uint8]:
+    """Return the pixels, but not those of a JPEG that breaks off: its lower part would be grey."""
+    if not isinstance(image, np.ndarray) and is_truncated(image):
+        cause = "a copy or download that broke off"
+        raise ImageError("the JPEG breaks off within its pixels", path=naming(image), cause=cause, cure="get it again")
+    return as_rgb(image)
 
 
 def load_model(path: str | os.PathLike[str], *, device: str = "auto", threads: int | None = None) -> Model:

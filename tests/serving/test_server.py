@@ -221,6 +221,12 @@ def test_an_image_whose_pixels_cannot_be_read_is_400(server: Server) -> None:
     assert ask(server, body=png_header(10, 10), headers={"Content-Type": "image/png"})[0] == 400
 
 
+def test_a_jpeg_that_breaks_off_is_400(server: Server, predictor: Any, jpeg: bytes) -> None:
+    status, answer, _ = ask(server, body=jpeg[: len(jpeg) * 2 // 3], headers={"Content-Type": "image/jpeg"})
+    assert (status, answer) == (400, {"error": "not a readable image: the JPEG breaks off within its pixels"})
+    assert predictor.seen == []
+
+
 def test_a_failing_model_is_500_without_a_traceback(
     server: Server, predictor: Any, jpeg: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,15 @@ def test_an_image_that_cannot_be_read_is_refused(model: Model) -> None:
         model.predict_batch([pixels(), "nope"])
 
 
+def test_a_jpeg_that_breaks_off_is_refused(model: Model, tmp_path: Path) -> None:
+    whole = encode(pixels())
+    (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match=r"half\.jpg: the JPEG breaks off within its pixels"):
+        model.predict(tmp_path / "half.jpg")
+    with pytest.raises(ImageError, match="the JPEG breaks off"):
+        model.predict_batch([whole, whole[: len(whole) // 2]])
+
+
 @pytest.mark.parametrize("shape", [(3, 300, 300), (1, 3, 300, 299), (1, 4, 300, 300)])
 def test_a_batch_of_another_shape_is_refused(model: Model, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"\(B, 3, 300, 300\)"):
