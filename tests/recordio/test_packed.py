@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,8 +191,12 @@ def test_verifying_finds_a_changed_byte(packed: Packed, name: str) -> None:
     assert caught.value.path == str(path)
 
 
-def test_an_index_that_lost_a_line_is_told_when_opened(packed: Packed) -> None:
+def test_an_index_of_other_records_is_told_when_opened(packed: Packed) -> None:
     idx = packed.channels["train"].idx
-    idx.write_bytes(idx.read_bytes().splitlines(keepends=True)[0])
-    with pytest.raises(RecordError, match="the index has 1 records, 2 were packed"):
+    first, last = idx.read_bytes().splitlines(keepends=True)
+    idx.write_bytes(first)
+    with pytest.raises(RecordError, match=r"the index ends \d+ bytes before the record file does"):
         packed.channels["train"].open()
+    idx.write_bytes(first + last)
+    with pytest.raises(RecordError, match="the index has 2 records, 3 were packed"):
+        replace(packed.channels["train"], listed=4, records=3).open()
