@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 from birdsod.errors import RecordError
 from birdsod.recordio._framing import frame
 from birdsod.recordio._index import index_line, index_path
+from birdsod.recordio._options import whole_number
 from birdsod.recordio._record import record_head
 from birdsod.recordio._staging import Staging, refuse_existing, writing
 
@@ -138,9 +139,9 @@ class RecordWriter:
         Raises
         ------
         RecordError
-            If payload or key do not fit, or the disk is full.
+            If the payload or the key does not fit, the key is not a whole number, or the disk is full.
         """
-        self._append(key, [_copied(payload)])
+        self._append(_number("the key", key), [_copied(payload)])
 
     def write_record(self, key: int, label: ArrayLike, image: Payload, *, id2: int = 0) -> None:
         """Add an image with its label.
@@ -159,20 +160,25 @@ class RecordWriter:
         Raises
         ------
         RecordError
-            If an id or the image do not fit, or the disk is full.
+            If an id or the image does not fit, an id is not a whole number, or the disk is full.
         """
-        self._append(key, [record_head(key, label, id2=id2), _copied(image)])
+        key = _number("the key", key)
+        self._append(key, [record_head(key, label, id2=_number("id2", id2)), _copied(image)])
 
     def _append(self, key: int, parts: Sequence[Payload]) -> None:
         if not 0 <= key < 1 << 64:
             raise RecordError("the key does not fit into an index", value=key, cure="choose 0 to 2**64 - 1")
         with writing(self.path):
-            self._open().append(int(key), parts)
+            self._open().append(key, parts)
 
     def _open(self) -> Pair:
         if self._pair is None:
             raise RecordError("the writer is not open", path=self.path, cure="use it in a with block")
         return self._pair
+
+
+def _number(name: str, value: int) -> int:
+    return whole_number(name, value, valid="0 to 2**64 - 1")
 
 
 def _copied(payload: Payload) -> bytes:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from birdsod import image
 from birdsod.errors import DatasetError, ImageError, ListError, RecordError
-from birdsod.recordio import RecordReader, pack_list
+from birdsod.recordio import PackOptions, RecordReader, pack_list
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "im2rec"
 SETS: dict[str, dict[str, Any]] = json.loads((GOLDEN / "expected.json").read_text())
@@ -156,6 +157,16 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "pass-through and crop": ({"pass_through": True, "center_crop": True}, "cannot be resized"),
     "on_error": ({"on_error": "ignore"}, "unknown way to treat errors"),
     "jobs": ({"jobs": 0}, "jobs is not positive"),
+    "resize, a fraction": ({"resize": 2.5}, r"resize is not a whole number \(got .*2\.5.*1 to 65500"),
+    "resize, true": ({"resize": True}, r"resize is not a whole number \(got .*True"),
+    "resize, a text": ({"resize": "300"}, "resize is not a whole number.*300"),
+    "resize, too long": ({"resize": 65_501}, "resize is out of range"),
+    "quality, nothing": ({"quality": None}, r"quality is not a whole number \(got .*None.*0 to 100"),
+    "quality, a fraction": ({"quality": 95.0}, "quality is not a whole number"),
+    "color, true": ({"color": True}, "color is not a whole number"),
+    "jobs, a text": ({"jobs": "2"}, "jobs is not a whole number.*2"),
+    "jobs, a fraction": ({"jobs": 1.5}, "jobs is not a whole number"),
+    "jobs, true": ({"jobs": True}, "jobs is not a whole number"),
 }
 
 
@@ -165,3 +176,8 @@ def test_options_out_of_range(tmp_path: Path, name: str) -> None:
     with pytest.raises(RecordError, match=message) as caught:
         pack_list(tmp_path / "any.lst", **options)
     assert caught.value.cure
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    options = PackOptions(resize=cast("int", np.int64(300)), quality=cast("int", np.uint8(90)))
+    assert json.loads(json.dumps(asdict(options))) == asdict(PackOptions(resize=300, quality=90))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import settings
@@ -97,6 +97,19 @@ def test_a_file_cannot_be_the_folder(tmp_path: Path) -> None:
 def test_record_file_and_index_need_two_names() -> None:
     with pytest.raises(RecordError, match="name of its index"):
         RecordWriter("birds.idx")
+
+
+@pytest.mark.parametrize("key", [1.5, 1.0, "7", None, True])
+def test_keys_that_are_not_whole_numbers_are_refused(tmp_path: Path, key: Any) -> None:
+    with RecordWriter(tmp_path / "birds.rec") as writer:
+        with pytest.raises(RecordError, match="the key is not a whole number") as caught:
+            writer.write(b"", key)
+        assert caught.value.value == repr(key)
+        with pytest.raises(RecordError, match="the key is not a whole number"):
+            writer.write_record(key, 1.0, b"")
+        with pytest.raises(RecordError, match="id2 is not a whole number"):
+            writer.write_record(7, 1.0, b"", id2=key)
+        assert len(writer) == 0
 
 
 @pytest.mark.parametrize("key", [-1, 2**64])
