@@ -13,7 +13,7 @@ from birdsod.recordio._framing import read_frame, scan
 from birdsod.recordio._index import check_cover, parse_index
 from birdsod.recordio._ranges import BLOCK, ends_of, fetched, payload_at, scan_source
 from birdsod.recordio._record import Record, parse_record
-from birdsod.recordio._sources import mapped, source_of
+from birdsod.recordio._sources import source_of
 
 if TYPE_CHECKING:
     import os
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from birdsod.recordio._sources import Location
 
 __all__ = ["RecordReader", "Records"]
-
-# The name that the rest of the package knows.
-_mapped = mapped
 
 
 class RecordReader:

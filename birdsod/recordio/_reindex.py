@@ -10,8 +10,8 @@ from birdsod import _files, _progress
 from birdsod.recordio._faults import Fault, FaultError
 from birdsod.recordio._framing import read_frame
 from birdsod.recordio._index import index_line, index_path
+from birdsod.recordio._sources import mapped
 from birdsod.recordio._staging import refuse_existing, writing
-from birdsod.recordio._whole_file import whole_file
 
 if TYPE_CHECKING:
     import os
@@ -65,7 +65,7 @@ def reindex(
     path = Path(path)
     target = index_path(path) if index is None else Path(index)
     refuse_existing([target], overwrite=overwrite)
-    buffer = whole_file(path)
+    buffer, _ = mapped(path)
     with writing(target), _files.appearing(target) as stream:
         for key, offset in _keys(path, buffer):
             stream.write(index_line(key, offset))

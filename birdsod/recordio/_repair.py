@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from birdsod import _progress
 from birdsod.errors import RecordError
 from birdsod.recordio._reindex import stored_id
+from birdsod.recordio._sources import mapped
 from birdsod.recordio._walk import Gap, payload_of, walk
-from birdsod.recordio._whole_file import whole_file
 from birdsod.recordio._writer import RecordWriter
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def repair(
     >>> folder.cleanup()
     """
     source, target = Path(path), Path(output)
-    buffer = whole_file(source)
+    buffer, _ = mapped(source)
     _refuse_source(source, target)
     left_out: list[LeftOut] = []
     writer = RecordWriter(target, overwrite=overwrite)

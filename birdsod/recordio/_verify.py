@@ -18,13 +18,13 @@ from birdsod.recordio._findings import Findings, Verification
 from birdsod.recordio._index import index_path
 from birdsod.recordio._options import check_jobs
 from birdsod.recordio._pipeline import in_order, one_core_each, workers
+from birdsod.recordio._sources import mapped
 from birdsod.recordio._verify_images import Picture, check_image
 from birdsod.recordio._verify_index import Places, check_index
 from birdsod.recordio._verify_labels import LabelChecks
 from birdsod.recordio._verify_list import LabelPrints, check_list
 from birdsod.recordio._verify_manifest import channel_of, check_counts, check_hashes
 from birdsod.recordio._walk import Gap, payload_of, walk
-from birdsod.recordio._whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +97,7 @@ def verify(
     path = Path(path)
     jobs = (os.cpu_count() or 1) if jobs is None else jobs
     check_jobs(jobs)
-    buffer = whole_file(path)
+    buffer, _ = mapped(path)
     check = _Check(path, buffer, classes, Findings(most))
     if deep:
         check.deeply(jobs)
