@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import birdsod
 from birdsod.classes import ClassTable
+from birdsod.cli import _data
 from birdsod.cli._app import app
 from birdsod.cli._values import archive_of, assignments, class_list
 
@@ -153,6 +154,50 @@ def test_what_ends_a_command(error: BaseException, code: int, line: str, monkeyp
     result = run("pack", "--data", "x", "--out", "y")
     assert result.exit_code == code
     assert one_line(result.stderr) == line
+
+
+@pytest.mark.parametrize(
+    ("cure", "told"),
+    [
+        ("pass overwrite=True, or choose another name", "pass --overwrite, or choose another name"),
+        ("give archive= for a local file", "give --archive for a local file"),
+        ("give mini_batch_size=8 or less", "give --set mini_batch_size=8 or less"),
+        ("replace them, or go on with dataset.readable()", "replace them"),
+        ("fetch the set again", "fetch the set again"),
+    ],
+)
+def test_cures_are_those_of_the_command_line(cure: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise birdsod.BirdsodError("broken", cure=cure)
+
+    monkeypatch.setattr("birdsod.dataset.load_cub", fail)
+    assert one_line(run("pack", "--data", "x", "--out", "y").stderr) == f"broken. Cure: {told}."
+
+
+def test_pack_again_names_the_option(cub_folder: Path, tmp_path: Path) -> None:
+    arguments = ["pack", "--data", cub_folder, "--out", tmp_path / "out"]
+    assert run(*arguments).exit_code == 0
+    again = one_line(run(*arguments).stderr)
+    assert "pass --overwrite" in again
+    assert run(*arguments, "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("records", "clipped", "dropped", "told"),
+    [
+        (1, 1, 1, "1 record, 1 box cut at the edge, 1 box dropped with what was cropped away"),
+        (7, 2, 3, "7 records, 2 boxes cut at the edge, 3 boxes dropped with what was cropped away"),
+        (2, 0, 0, "2 records"),
+    ],
+)
+def test_what_became_of_boxes_is_told(
+    records: int, clipped: int, dropped: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from types import SimpleNamespace
+
+    boxes: dict[str, Any] = {"clipped": [None] * clipped, "dropped": [None] * dropped, "refused": []}
+    _data._tell(cast("Any", SimpleNamespace(rec="a.rec", records=records, **boxes)))
+    assert capsys.readouterr().out == f"a.rec: {told}\n"
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(model: Path, birds: Any) -> None:

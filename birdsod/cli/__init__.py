@@ -1,6 +1,7 @@
 """The command line: each command a thin call into the library.
 
-Exit codes: 0 done, 1 the input is at fault (one line on standard error), 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 the input is at fault (one line on standard error), 2 wrong usage, 130 interrupted. Ctrl-C
+is how ``serve`` is meant to end, so that it is 0 there.
 """
 
 import signal

@@ -126,5 +126,10 @@ def _tell(channel: "PackedChannel") -> None:
     for refused in channel.refused:
         complain(f"not packed: {refused.name}: {refused.reason}")
     lost = f", {len(channel.refused)} refused" if channel.refused else ""
-    cut = f", {len(channel.clipped)} boxes cut at the edge" if channel.clipped else ""
-    say(f"{channel.rec}: {channel.records} records{lost}{cut}")
+    cut = f", {_boxes(len(channel.clipped))} cut at the edge" if channel.clipped else ""
+    gone = f", {_boxes(len(channel.dropped))} dropped with what was cropped away" if channel.dropped else ""
+    say(f"{channel.rec}: {channel.records} {'record' if channel.records == 1 else 'records'}{lost}{cut}{gone}")
+
+
+def _boxes(number: int) -> str:
+    return "1 box" if number == 1 else f"{number} boxes"

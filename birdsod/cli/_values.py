@@ -17,6 +17,23 @@ __all__ = ["archive_of", "assignments", "class_list", "complain", "reported", "s
 P = ParamSpec("P")
 
 _INTERRUPTED = 130
+# Cures name what Python calls it; here it is an option, a command, or nothing.
+_HERE = {
+    "pass overwrite=True": "pass --overwrite",
+    "pack_label=True, --pack-label": "--pack-label",
+    "archive=": "--archive",
+    ", or name its own hash with sha256=": "",
+    "fetch it with download_cub": "fetch it with birdsod download",
+    "read it as it is with load_cub": "read it as it is",
+    ", or go on with dataset.readable()": "",
+    ", or raise max_pixels if you trust it": "",
+    "with reindex, or open the record file with scan=True": "with birdsod reindex",
+    "leave jobs out": "leave --jobs out",
+    "pass_through, or resize and center_crop": "--pass-through, or --resize and --center-crop",
+    "use base_network='efficientnet-lite0'": "use --base-network efficientnet-lite0",
+    "with use_pretrained_model=0": "with --set use_pretrained_model=0",
+    "give mini_batch_size=": "give --set mini_batch_size=",
+}
 
 
 def say(text: str) -> None:
@@ -37,6 +54,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except BirdsodError as error:
+            error.cure = error.cure and _in_options(error.cure)
             complain(str(error))
             raise typer.Exit(1) from error
         except BrokenPipeError:
@@ -51,6 +69,12 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(_INTERRUPTED) from None
 
     return run
+
+
+def _in_options(cure: str) -> str:
+    for python, option in _HERE.items():
+        cure = cure.replace(python, option)
+    return cure
 
 
 def class_list(text: str | None) -> list[int | str] | None:
