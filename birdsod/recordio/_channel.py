@@ -43,6 +43,7 @@ class Run:
     on_error: OnError
     work: Callable[[Task, PackOptions], Answer] = make
     may_be_empty: bool = False
+    endless_labels: bool = False
 
 
 @dataclass(slots=True)

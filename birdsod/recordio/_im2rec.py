@@ -105,7 +105,7 @@ def im2rec(  # noqa: PLR0913 - the options that im2rec's users know, all of them
     rows = [read_through(lst, losses, pack_label=pack_label) for lst in lists]
     run = Run(options, jobs, "raise")
     if lenient:
-        run = Run(options, jobs, "collect", work=make_as_im2rec, may_be_empty=True)
+        run = Run(options, jobs, "collect", work=make_as_im2rec, may_be_empty=True, endless_labels=True)
     return tuple(
         _pack(lst, folder, run, losses, pack_label=pack_label, total=total)
         for lst, total in zip(lists, rows, strict=True)

@@ -13,10 +13,15 @@ from birdsod.errors import ListError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from birdsod.lstwriter import ListRow
     from birdsod.recordio._losses import Losses
 
-__all__ = ["read_through"]
+__all__ = ["endless_label", "read_through"]
+
+_ENDLESS = "the label is not finite, so training would see no box in it"
+_FINITE = "write numbers that a float32 can hold"
 
 
 class _Flaw:
@@ -52,14 +57,17 @@ def read_through(lst: Path, losses: Losses, *, pack_label: bool) -> int:
             ListError("the list has no row that can be packed", path=lst, cure="remove it, or list images in it")
         )
     cut.tell("all but the first number of the label would be lost", lst, losses, cure="pack_label=True, --pack-label")
-    endless.tell(
-        "the label is not finite, so training would see no box in it",
-        lst,
-        losses,
-        cure="write numbers that a float32 can hold",
-    )
+    endless.tell(_ENDLESS, lst, losses, cure=_FINITE)
     _tell_repeated(ids, lst, losses)
     return len(ids)
+
+
+def endless_label(label: NDArray[np.float32], lst: Path, line: int) -> ListError | None:
+    """Return what is wrong with a label that is not finite."""
+    finite = np.isfinite(label)
+    if finite.all():
+        return None
+    return ListError(_ENDLESS, path=lst, line=line, value=float(label[~finite][0]), cure=_FINITE)
 
 
 def _tell_repeated(ids: array[int], lst: Path, losses: Losses) -> None:

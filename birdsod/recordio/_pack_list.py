@@ -11,6 +11,7 @@ from birdsod import _files, lstwriter
 from birdsod.recordio._channel import Run, Tally, fill
 from birdsod.recordio._image_work import Task
 from birdsod.recordio._index import index_path
+from birdsod.recordio._list_check import endless_label
 from birdsod.recordio._options import OnError, PackOptions, check_jobs, check_on_error
 from birdsod.recordio._staging import Staging, refuse_existing, writing
 from birdsod.recordio._writer import Pair
@@ -83,7 +84,8 @@ def pack_list(  # noqa: PLR0913 - the options that im2rec's users know, all of t
     Raises
     ------
     ListError
-        If the list is missing or, under ``on_error="raise"``, for its first row that im2rec would skip.
+        If the list is missing or, under ``on_error="raise"``, for its first row that im2rec would skip or that
+        has a label that is not finite.
     ImageError
         For the first image that cannot be packed, under ``on_error="raise"``.
     DatasetError
@@ -125,7 +127,7 @@ def pack_rows(
     names = [rec.name, index_path(rec).name]
     refuse_existing([rec.with_name(name) for name in names], overwrite=overwrite)
     tally = Tally()
-    tasks = _tasks(lst, root, tally, on_error=run.on_error, pack_label=pack_label)
+    tasks = _tasks(lst, root, tally, run, pack_label=pack_label)
     with Staging(rec.parent) as staging:
         with writing(rec), contextlib.closing(Pair(*(staging.folder / name for name in names), hashing=True)) as pair:
             hashes = fill(pair, tasks, tally, run, name=rec.name, total=total)
@@ -134,11 +136,17 @@ def pack_rows(
     return channel.within(rec.parent)
 
 
-def _tasks(lst: Path, root: Path, tally: Tally, *, on_error: OnError, pack_label: bool) -> Iterator[Task]:
-    def refuse(error: ListError) -> None:
+def _tasks(lst: Path, root: Path, tally: Tally, run: Run, *, pack_label: bool) -> Iterator[Task]:
+    def refuse(error: ListError, image_id: int | None = None, name: str | None = None) -> None:
+        if run.on_error == "raise":
+            raise error
         tally.listed += 1
-        tally.refuse(None, str(error.value), str(error))
+        tally.refuse(image_id, str(error.value) if name is None else name, str(error))
 
-    for row in lstwriter.rows(lst, on_skip=None if on_error == "raise" else refuse):
+    for row in lstwriter.rows(lst, on_skip=refuse):
         label = row.label if pack_label else row.label[:1]
-        yield Task(row.image_id, label, row.path, os.path.join(root, row.path))  # noqa: PTH118 - a fifth of the time
+        flaw = None if run.endless_labels else endless_label(label, lst, row.line)
+        if flaw is None:
+            yield Task(row.image_id, label, row.path, os.path.join(root, row.path))  # noqa: PTH118 - a fifth of the time
+        else:
+            refuse(flaw, row.image_id, row.path)
