@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,11 @@ class LocalEstimator:
         -------
         LocalJob
 
+        Warns
+        -----
+        UserWarning
+            If the images were packed smaller than the network sees them and no log lines are printed to say so.
+
         Raises
         ------
         HyperparameterError
@@ -96,6 +102,10 @@ class LocalEstimator:
         """
         check_packed(data, TrainingError)
         self._check(data)
+        hint = data.image_shape_hint(self.params.image_shape)
+        if hint and not (wait and logs):
+            # Otherwise the log tells it, before anyone has waited for long.
+            warnings.warn(hint, UserWarning, stacklevel=2)
         directory = new_job_directory(self.output_dir.resolve())
         files = JobFiles(directory)
         JobSpec.of(directory.name, self.params, self.options, data).write(files.spec)

@@ -41,7 +41,13 @@ def command(mode: str) -> tuple[str, ...]:
 @pytest.fixture
 def data(tmp_path: Path) -> Packed:
     channels = {"train": SimpleNamespace(records=30), "validation": SimpleNamespace(records=10)}
-    made = SimpleNamespace(directory=tmp_path / "packed", channels=channels, class_table=CLASSES, longest_label=22)
+    made = SimpleNamespace(
+        directory=tmp_path / "packed",
+        channels=channels,
+        class_table=CLASSES,
+        longest_label=22,
+        image_shape_hint=lambda edge: None if edge <= 300 else f"pack with resize={edge}",
+    )
     return cast("Packed", made)
 
 
@@ -233,7 +239,8 @@ from types import SimpleNamespace
 import test_local_jobs as jobs
 from birdsod.estimator import LocalEstimator
 channels = dict(train=SimpleNamespace(records=30), validation=SimpleNamespace(records=10))
-data = SimpleNamespace(directory=Path("packed"), channels=channels, class_table=jobs.CLASSES, longest_label=22)
+facts = dict(class_table=jobs.CLASSES, longest_label=22, image_shape_hint=lambda edge: None)
+data = SimpleNamespace(directory=Path("packed"), channels=channels, **facts)
 LocalEstimator(jobs.PARAMS, sys.argv[1], _command=jobs.command(sys.argv[2])).fit(data, wait={wait})
 """
 
@@ -471,3 +478,14 @@ def test_only_one_session_resumes_a_job(
         other.resume()
     other.stop()
     assert other.status == "Stopped"
+
+
+@pytest.mark.parametrize("how", [{"wait": False}, {"logs": False}])
+def test_images_packed_too_small_are_told_where_no_log_tells_it(
+    data: Packed, tmp_path: Path, how: dict[str, bool]
+) -> None:
+    made = LocalEstimator(PARAMS.evolve(image_shape=512), tmp_path / "jobs", _command=command("good"))
+    with pytest.warns(UserWarning, match="pack with resize=512") as told:
+        made.fit(data, **how).wait()
+    assert [warning.filename for warning in told] == [__file__]
+    made.fit(data)
