@@ -122,6 +122,9 @@ def _read(path: str) -> bytes:
         raise ImageError("the image is missing", path=path, cure="check the path and the image folder") from error
     except OSError as error:
         raise ImageError("the image cannot be read", path=path, cause=error.strerror) from error
+    except ValueError as error:
+        cause = "its path holds a character that no path can hold"
+        raise ImageError("the image cannot be read", path=path, cause=cause, cure="correct the list") from error
     if len(data) > LONGEST:
         raise ImageError("the image file does not fit into a record, 2^29 bytes", path=path, cure="make it smaller")
     return data

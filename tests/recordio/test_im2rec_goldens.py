@@ -100,6 +100,7 @@ BAD_IMAGES = {
     "notes.txt": "not an image",
     "nowhere.jpg": "missing",
     "sub dir": "cannot be read",
+    "a\0b.jpg": "cannot be read.*no path can hold",
 }
 
 
