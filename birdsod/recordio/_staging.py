@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from birdsod._files import flush_folder
 from birdsod.errors import RecordError
+from birdsod.recordio._leftovers import ASIDE, PREFIX, claim, clear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +24,8 @@ __all__ = ["Staging", "refuse_existing", "writing"]
 class Staging:
     """A hidden folder beside the final names, where files grow until all are whole.
 
-    Leaving its ``with`` block removes it and what is still in it, whatever happened.
+    Leaving its ``with`` block removes it and what is still in it, whatever happened. What a killed process left
+    goes when the next one stages there.
 
     Parameters
     ----------
@@ -38,13 +40,20 @@ class Staging:
     def __enter__(self) -> Self:
         with writing(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(tempfile.mkdtemp(prefix=".birdsod-", dir=self._directory))
+            clear(self._directory)
+            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._directory))
+        try:
+            self._claim = claim(self.folder)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._claim.close()
         if self._vain:
             with contextlib.suppress(OSError):
                 self._directory.rmdir()
@@ -60,7 +69,7 @@ class Staging:
         gone : sequence of str, default ()
             Files of a previous time that have no successor: they disappear. A folder of such a name stays.
         """
-        aside = self.folder / "aside"
+        aside = self.folder / ASIDE
         aside.mkdir()
         try:
             with writing(self._directory):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -100,6 +101,41 @@ def test_a_killed_pack_leaves_nothing_under_a_final_name(
     assert set(previous) == (FINAL if before else set())
     packed = bd.pack({"train": dataset(photos)}, tmp_path, resize=32, overwrite=True)
     assert Packed.open(tmp_path, verify=True) == packed
+    # And what the killed one left is gone.
+    assert names(tmp_path) == FINAL
+
+
+def test_a_pack_leaves_the_folder_of_one_that_is_under_way(tmp_path: Path, photos: Path) -> None:
+    with child(tmp_path, photos, jobs=1) as other:
+        bd.pack({"validation": dataset(photos, 3)}, tmp_path, resize=16)
+        assert len([name for name in names(tmp_path) if name.startswith(".birdsod-")]) == 1
+        other.kill()
+        other.communicate()
+
+
+UNCLEAR: dict[str, dict[str, str]] = {
+    "no owner": {"train.rec": "half"},
+    "another machine's": {".owner": "elsewhere"},
+    "previous files in it": {".owner": platform.node(), "aside/train.rec": "the only copy"},
+}
+
+
+@pytest.mark.parametrize("name", UNCLEAR)
+def test_a_hidden_folder_is_left_where_it_is_unclear_whose_it_is(tmp_path: Path, photos: Path, name: str) -> None:
+    for file, text in UNCLEAR[name].items():
+        path = tmp_path / ".birdsod-other" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    bd.pack({"train": dataset(photos, 3)}, tmp_path, resize=16)
+    assert names(tmp_path) == FINAL | {".birdsod-other"}
+
+
+def test_without_locks_nothing_is_cleared(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    (tmp_path / ".birdsod-other").mkdir()
+    (tmp_path / ".birdsod-other" / ".owner").write_text(platform.node())
+    bd.pack({"train": dataset(photos, 3)}, tmp_path, resize=16)
+    assert names(tmp_path) == FINAL | {".birdsod-other"}
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
