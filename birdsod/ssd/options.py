@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import re
 from dataclasses import dataclass, fields
@@ -153,6 +154,15 @@ class LocalOptions:
         3
         """
         return cls(**values)  # type: ignore[arg-type]  # each value is checked at run time
+
+
+def _fields_as_signature() -> inspect.Signature:
+    """Return what help and completion show: the fields, which ``__new__`` would hide."""
+    shown = inspect.signature(LocalOptions.__init__)
+    return shown.replace(parameters=list(shown.parameters.values())[1:], return_annotation=inspect.Signature.empty)
+
+
+LocalOptions.__signature__ = _fields_as_signature()  # type: ignore[attr-defined] # inspect looks for it
 
 
 def _number(low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False) -> _Check:

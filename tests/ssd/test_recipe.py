@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -145,5 +146,6 @@ def test_unknown_option() -> None:
 
 def test_options_and_back() -> None:
     options = LocalOptions(optimizer="adamw", learning_rate=0.01, freeze="", seed=3)
+    assert list(inspect.signature(LocalOptions).parameters) == [field.name for field in fields(LocalOptions)]
     assert LocalOptions.from_json(asdict(options)) == options
     assert set(_VALID) == {field.name for field in fields(LocalOptions)}
