@@ -30,11 +30,11 @@ def moving(kind: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def by_both(oracle: Oracle, folder: Path, data: bytes, **options: Any) -> tuple[bytes, bytes]:
+def by_both(oracle: Oracle, folder: Path, data: bytes, *, edge: str = "0.4", **options: Any) -> tuple[bytes, bytes]:
     """Return the record files of im2rec and of birdsod, empty where an image is not packed."""
     (folder / "image").write_bytes(data)
     lst = folder / "train.lst"
-    lst.write_text("1\t2\t5\t0\t0.1\t0.2\t0.3\t0.4\timage\n")
+    lst.write_text(f"1\t2\t5\t0\t0.1\t0.2\t0.3\t{edge}\timage\n")
     switches = [
         f"--{name.replace('_', '-')}" if value is True else f"--{name}={value}" for name, value in options.items()
     ]
@@ -63,6 +63,13 @@ ONLY_BIRDSOD = {"GIF": image_bytes(PIXELS, "GIF"), "moving WebP": moving("WEBP",
 def test_only_im2rec_packs(oracle: Oracle, tmp_path: Path, name: str) -> None:
     data, options = ONLY_IM2REC[name]
     theirs, ours = by_both(oracle, tmp_path, data, **options)
+    assert theirs
+    assert not ours
+
+
+@pytest.mark.parametrize("edge", ["nan", "-inf", "1e39"])
+def test_only_im2rec_packs_labels_that_are_not_finite(oracle: Oracle, tmp_path: Path, edge: str) -> None:
+    theirs, ours = by_both(oracle, tmp_path, JPEG, edge=edge)
     assert theirs
     assert not ours
 
