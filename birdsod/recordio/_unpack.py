@@ -79,7 +79,8 @@ def unpack(rec: RecordReader | Location, folder: str | os.PathLike[str], *, over
 
     Images are ``images/ID.jpg`` (or what they are by their first bytes), ``images/ID_2.jpg`` where an id comes
     again. ``pack_list(lst, root=folder, pass_through=True)`` then writes the same ``.rec`` and ``.idx`` again, as
-    long as ``inexact`` is empty and the file was framed and indexed as birdsod and im2rec do it.
+    long as ``inexact`` is empty and the file was framed and indexed as birdsod and im2rec do it. Labels that are
+    not finite are packed again by ``im2rec`` with ``lenient=True`` only.
 
     Parameters
     ----------
