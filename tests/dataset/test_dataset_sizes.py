@@ -198,3 +198,12 @@ def test_real_sizes_agree_with_their_headers(cub: Path) -> None:
     chosen.require_sizes()
     assert chosen.sizes.tolist() == load_cub(cub).select([14, 17, 36, 41, 47]).sizes.tolist()
     assert len(list(load_cub(cub, sizes=listed))) == 11_788
+
+
+@pytest.mark.parametrize("waiting", [-1.0, 1e9])
+def test_one_thread_and_many_read_the_same(
+    birds: DetectionDataset, monkeypatch: pytest.MonkeyPatch, waiting: float
+) -> None:
+    monkeypatch.setattr("birdsod.dataset._sizes._WAITING", waiting)
+    expected = [(image.width, image.height) for image in drawn().images]
+    assert [tuple(size) for size in birds.sizes.tolist()] == expected
