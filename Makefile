@@ -23,7 +23,7 @@ demo: $(VENV)/.library  ## Draw made-up birds, train, host, test, improve by mir
 	$(BIN)/birdsod demo --out $(OUT) --overwrite
 
 test: $(VENV)/.tools  ## Run every example of the reference and every test, with branch coverage
-	$(ONE_THREAD) $(BIN)/pytest --quiet --doctest-modules birdsod
+	$(ONE_THREAD) $(BIN)/pytest --quiet --hypothesis-seed=0 --doctest-modules birdsod
 	$(ONE_THREAD) $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-report=term $(TESTS)
 
 conformance: $(VENV)/.tools $(MXNET)/.installed  ## Compare record files with the real MXNet 1.9.1, both ways (needs Python 3.11)
