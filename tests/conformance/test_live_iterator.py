@@ -30,6 +30,8 @@ IMAGE = image.encode(np.zeros((8, 8, 3), np.uint8))
 
 # The iterator wants an object in each record.
 labels = detection_labels().filter(lambda label: len(label) >= label[0] + label[1])
+# A list that holds other labels is packed by im2rec alone.
+finite_labels = labels.filter(lambda label: bool(np.isfinite(label).all()))
 # MXNet's own OpenCV, 3.4.2, does not know EXIF blocks in PNG files; see the test of its own.
 known = photos().filter(lambda photo: photo.suffix == ".jpg" or photo.orientation in {None, 0, 1, 9})
 shapes = st.tuples(st.just(3), st.integers(1, 64), st.integers(1, 64))
@@ -68,7 +70,7 @@ def test_records_are_seen_alike(
         check(oracle, rec, shape)
 
 
-@given(st.lists(st.tuples(labels, photos()), min_size=1, max_size=4), shapes, st.integers(1, 64))
+@given(st.lists(st.tuples(finite_labels, photos()), min_size=1, max_size=4), shapes, st.integers(1, 64))
 @settings(max_examples=20 * TIMES)
 def test_packed_lists_are_seen_alike(
     oracle: Oracle, made: list[tuple[NDArray[np.float32], Photo]], shape: tuple[int, int, int], resize: int
