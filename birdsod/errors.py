@@ -14,6 +14,8 @@
     ├── DownloadError             a download that failed or brought something else
     ├── TrainingError             a training job that failed or diverged
     ├── ServingError              a hosted model that cannot be started or answered with an error
+    ├── CloudError                the cloud refused a request, or cannot be reached
+    │   └── PreflightError        a job that would fail or surprise: found before anything is created
     └── MissingDependencyError    an optional package that is not installed
 """
 
@@ -29,6 +31,7 @@ __all__ = [
     "ArtifactError",
     "BirdsodError",
     "BoxError",
+    "CloudError",
     "DatasetError",
     "DownloadError",
     "HyperparameterError",
@@ -36,6 +39,7 @@ __all__ = [
     "InputError",
     "ListError",
     "MissingDependencyError",
+    "PreflightError",
     "RecordError",
     "ServingError",
     "TrainingError",
@@ -164,6 +168,14 @@ class TrainingError(BirdsodError):
 
 class ServingError(BirdsodError):
     """A hosted model that cannot be started or answered with an error."""
+
+
+class CloudError(BirdsodError):
+    """The cloud refused a request, or cannot be reached."""
+
+
+class PreflightError(CloudError):
+    """A job that would fail or surprise: found before anything is created."""
 
 
 class MissingDependencyError(BirdsodError, ImportError):
