@@ -22,6 +22,7 @@ ROOMS = (
     "_lazy",
     "_files",
     "_progress",
+    "_ordered",
     "bbox",
     "image",
     "dataset",

@@ -12,7 +12,7 @@ import numpy as np
 
 from birdsod import _progress
 from birdsod._files import write_text
-from birdsod.dataset._parallel import cores, in_order
+from birdsod._ordered import cores, in_threads
 from birdsod.dataset._tables import relative_name
 from birdsod.errors import DatasetError, ImageError
 
@@ -132,7 +132,7 @@ def _outdated(tasks: Sequence[_Task], ledger: dict[str, _Source], threads: int) 
     """Return the tasks whose file is missing, broken or made of an older source."""
     current = [task.name in ledger and ledger[task.name].is_content_of(task.source) for task in tasks]
     checked = [task for task, good in zip(tasks, current, strict=True) if good]
-    whole = dict(zip([task.name for task in checked], in_order(_is_whole, checked, threads=threads), strict=True))
+    whole = dict(zip([task.name for task in checked], in_threads(_is_whole, checked, threads=threads), strict=True))
     return [task for task in tasks if not whole.get(task.name, False)]
 
 
@@ -165,7 +165,7 @@ def _prepare(directory: Path, todo: Sequence[_Task], ledger: dict[str, _Source])
 def _make(tasks: Sequence[_Task], threads: int) -> None:
     shown: tqdm[int] = _progress.bar(total=len(tasks), description="mirroring")
     with shown:
-        for _ in in_order(_mirror, tasks, threads=threads):
+        for _ in in_threads(_mirror, tasks, threads=threads):
             shown.update()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from birdsod import _progress
 from birdsod.dataset._columns import DECLARED, READ
-from birdsod.dataset._parallel import cores, in_order
+from birdsod._ordered import cores, in_threads
 from birdsod.errors import DatasetError, ImageError
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _answers(reader: _Reader, chunks: Sequence[npt.NDArray[Any]]) -> Iterator[li
         waited = time.perf_counter() - begun > _WAITING * len(chunk)
         yield answers
         if waited:
-            yield from in_order(reader, chunks[number + 1 :], threads=4 * cores())
+            yield from in_threads(reader, chunks[number + 1 :], threads=4 * cores())
             return
 
 

@@ -1,23 +1,30 @@
-"""Work on many images at a time, with answers in order and a bounded number under way."""
+"""Who works on the images: this thread, some of our own, or whatever executor one has."""
 
 from __future__ import annotations
 
 import contextlib
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from concurrent.futures import Executor
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
+
+from birdsod import _ordered
+from birdsod.errors import BirdsodError, RecordError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Executor, Future
 
-__all__ = ["in_order", "one_core_each", "workers"]
+__all__ = ["check_executor", "in_order", "one_core_each", "through", "workers"]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-_AHEAD = 4
+# Images that travel to another process together: fewer journeys, each of a few hundred kilobytes.
+_TOGETHER = 4
+# Groups under way for each worker of an executor: one that is worked on and one that waits beside it.
+_GROUPS_AHEAD = 2
+# Where an executor does not tell how many workers it has.
+_WORKERS_UNKNOWN = 32
 
 
 def in_order(
@@ -25,14 +32,8 @@ def in_order(
 ) -> Iterator[Answer]:
     """Yield ``function(item)`` in the order of the items; without an executor one after the other, here."""
     if executor is None:
-        yield from map(function, items)
-        return
-    remaining = iter(items)
-    waiting: deque[Future[Answer]] = deque(executor.submit(function, item) for item in islice(remaining, ahead))
-    while waiting:
-        answer = waiting.popleft().result()
-        waiting.extend(executor.submit(function, item) for item in islice(remaining, 1))
-        yield answer
+        return map(function, items)
+    return _ordered.in_order(function, items, executor=executor, ahead=ahead)
 
 
 @contextlib.contextmanager
@@ -45,12 +46,27 @@ def workers(jobs: int) -> Iterator[tuple[Executor | None, int]]:
     if jobs == 1:
         yield None, 1
         return
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="birdsod-pack")
-    try:
-        yield pool, jobs * _AHEAD
-    finally:
-        # After an error or Ctrl-C what has not begun is dropped, and what runs is awaited.
-        pool.shutdown(wait=True, cancel_futures=True)
+    with _ordered.thread_pool(jobs) as pool:
+        yield pool, jobs * _ordered.AHEAD
+
+
+def through(
+    executor: Executor, function: Callable[[Item], Answer], items: Iterable[Item], *, jobs: int | None
+) -> Iterator[Answer]:
+    """Yield ``function(item)`` in the order of the items, worked on by someone else's executor.
+
+    It is not shut down. Function, items and answers must be picklable where its workers are processes.
+    """
+    crew = jobs or getattr(executor, "_max_workers", _WORKERS_UNKNOWN)
+    groups = _ordered.in_order(partial(_each, function), _grouped(items), executor=executor, ahead=crew * _GROUPS_AHEAD)
+    return chain.from_iterable(_told(groups))
+
+
+def check_executor(executor: object) -> None:
+    """Refuse what is no executor."""
+    if executor is not None and not isinstance(executor, Executor):
+        cure = "give one of concurrent.futures, or client.get_executor() of Dask"
+        raise RecordError("the executor is none", value=executor, cure=cure)
 
 
 @contextlib.contextmanager
@@ -67,3 +83,25 @@ def one_core_each(jobs: int) -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
+
+
+def _each(function: Callable[[Item], Answer], items: list[Item]) -> list[Answer]:
+    return [function(item) for item in items]
+
+
+def _grouped(items: Iterable[Item]) -> Iterator[list[Item]]:
+    remaining = iter(items)
+    while group := list(islice(remaining, _TOGETHER)):
+        yield group
+
+
+def _told(groups: Iterator[list[Answer]]) -> Iterator[list[Answer]]:
+    """Tell what befell the executor; what befell an image is told by the work itself."""
+    try:
+        yield from groups
+    except BirdsodError:
+        raise
+    except Exception as error:
+        cause = f"a worker was killed, or ran out of memory ({type(error).__name__}: {error})"
+        cure = "give a new executor; packing with resume=True goes on with what is there"
+        raise RecordError("the executor did not do its work", cause=cause, cure=cure) from error

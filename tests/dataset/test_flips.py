@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from birdsod import image
 from birdsod.bbox import flip_horizontal
 from birdsod.dataset import DetectionDataset, _flips, load_cub
-from birdsod.dataset._parallel import in_order
+from birdsod._ordered import in_threads
 from birdsod.errors import DatasetError, ImageError
 from birdsod.testing import DrawnCub, DrawnImage, cub_folders
 
@@ -278,12 +278,12 @@ class TestBrokenOff:
         self, birds: DetectionDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def stopped(function: Any, items: Any, *, threads: int) -> Iterator[Any]:
-            for place, answer in enumerate(in_order(function, items, threads=threads)):
+            for place, answer in enumerate(in_threads(function, items, threads=threads)):
                 if function is _flips._mirror and place == 1:
                     raise KeyboardInterrupt
                 yield answer
 
-        monkeypatch.setattr(_flips, "in_order", stopped)
+        monkeypatch.setattr(_flips, "in_threads", stopped)
         with pytest.raises(KeyboardInterrupt):
             birds.with_flips(tmp_path / "flips", jobs=1)
         made = [path for path in (tmp_path / "flips").rglob("*") if path.is_file() and path.suffix != ".json"]

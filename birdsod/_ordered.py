@@ -1,0 +1,65 @@
+"""Work on many items at a time, with answers in order and a bounded number under way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Executor, Future
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+AHEAD = 4
+"""Items under way for each worker, so that none waits while the slowest is at work."""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def in_order(
+    function: Callable[[Item], Answer], items: Iterable[Item], *, executor: Executor, ahead: int
+) -> Iterator[Answer]:
+    """Yield ``function(item)`` in the order of the items, working so many items ahead.
+
+    When the caller stops early, or an answer raises, what has not begun is cancelled.
+    """
+    remaining = iter(items)
+    waiting: deque[Future[Answer]] = deque()
+    try:
+        waiting.extend(executor.submit(function, item) for item in islice(remaining, ahead))
+        while waiting:
+            answer = waiting.popleft().result()
+            waiting.extend(executor.submit(function, item) for item in islice(remaining, 1))
+            yield answer
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def in_threads(function: Callable[[Item], Answer], items: Iterable[Item], *, threads: int) -> Iterator[Answer]:
+    """Yield ``function(item)`` in the order of the items, worked on by so many threads of their own.
+
+    For work that waits on files or runs outside the interpreter's lock.
+    """
+    with thread_pool(threads) as pool:
+        yield from in_order(function, items, executor=pool, ahead=threads * AHEAD)
+
+
+@contextlib.contextmanager
+def thread_pool(threads: int) -> Iterator[Executor]:
+    """Give threads; at the end what has not begun is dropped and what runs is awaited, also after an error."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="birdsod")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
