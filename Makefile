@@ -14,7 +14,9 @@ TIMES ?= 1
 OUT ?= out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance check format bench docs clean
+# How long to fuzz, all targets together.
+SECONDS ?= 600
+.PHONY: help demo test conformance fuzz check format bench docs clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -29,6 +31,9 @@ test: $(VENV)/.tools  ## Run every example of the reference and every test, with
 conformance: $(VENV)/.tools $(MXNET)/.installed  ## Compare record files with the real MXNet 1.9.1, both ways (needs Python 3.11)
 	BIRDSOD_MXNET=$(CURDIR)/$(MXNET)/bin/python BIRDSOD_CONFORMANCE=$(TIMES) $(ONE_THREAD) \
 	  $(BIN)/pytest --quiet --timeout 0 tests/conformance
+
+fuzz: $(VENV)/.fuzz  ## Fuzz the readers, guided by coverage, for SECONDS (600); Linux
+	$(BIN)/python fuzz --seconds $(SECONDS) --out out/fuzz
 
 check: $(VENV)/.tools  ## Lint, format and types
 	$(BIN)/ruff check .
@@ -68,6 +73,10 @@ $(VENV)/.tools: $(VENV)/.library
 
 $(VENV)/.docs: $(VENV)/.library
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.library
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group fuzz
 	@touch $@
 
 $(MXNET)/.installed: tests/conformance/requirements.txt

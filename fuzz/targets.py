@@ -1,0 +1,194 @@
+"""What is fuzzed: one function a reader, with the files it begins from.
+
+The law is the same for all: whatever the bytes, a reader answers or raises one of birdsod's own errors, and what it
+takes in memory is bounded by the size of the input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import struct
+import tempfile
+import tracemalloc
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from birdsod import image, lstwriter
+from birdsod.errors import BirdsodError
+from birdsod.recordio import MAGIC, Packed, RecordReader, RecordWriter, reindex, repair, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["TARGETS", "Target"]
+
+# In memory where that can be, since every step of a writer waits for the disk.
+_SCRATCH = "/dev/shm" if Path("/dev/shm").is_dir() else None
+# Readers keep tables of a row a record or line, and text that was decoded takes up to four bytes a character.
+_BYTES_EACH = 256
+_BYTES_ANYWAY = 8 << 20
+
+
+class TooMuchMemoryError(AssertionError):
+    """A reader took more memory than the size of its input explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A reader to be fuzzed.
+
+    Parameters
+    ----------
+    read : callable
+        Takes the bytes and an empty folder, and reads them as its kind of file.
+    seeds : callable
+        Returns whole files of that kind.
+    """
+
+    read: Callable[[bytes, Path], object]
+    seeds: Callable[[], list[bytes]]
+
+    def prepare(self) -> None:
+        """Read the seeds, so that packages which load when first used are loaded."""
+        for seed in self.seeds():
+            self._read(seed)
+
+    def hold(self, data: bytes) -> None:
+        """Read some bytes and hold the reader to the law."""
+        traced = tracemalloc.is_tracing()
+        tracemalloc.start()
+        try:
+            self._read(data)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            if not traced:
+                tracemalloc.stop()
+        if peak > _BYTES_ANYWAY + _BYTES_EACH * len(data):
+            raise TooMuchMemoryError(f"{peak} bytes of memory for an input of {len(data)}")
+
+    def _read(self, data: bytes) -> None:
+        with tempfile.TemporaryDirectory(dir=_SCRATCH) as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.suppress(BirdsodError):
+                self.read(data, Path(folder))
+
+
+def _read_record(data: bytes, folder: Path) -> None:
+    del folder
+    with RecordReader(io.BytesIO(data)) as records:
+        for record in records:
+            with contextlib.suppress(BirdsodError):
+                _ = record.boxes
+        for key in records.keys:
+            records.by_key(int(key))
+
+
+def _read_record_file(data: bytes, folder: Path) -> None:
+    path = folder / "a.rec"
+    path.write_bytes(data)
+    found = verify(path, jobs=1)
+    json.dumps(found.to_json(), allow_nan=False)
+    for step in (lambda: repair(path, folder / "b.rec"), lambda: reindex(path)):
+        with contextlib.suppress(BirdsodError):
+            step()
+
+
+def _read_index(data: bytes, folder: Path) -> None:
+    path = folder / "a.rec"
+    path.write_bytes(_record_file())
+    path.with_suffix(".idx").write_bytes(data)
+    verify(path, jobs=1)
+    with RecordReader(path) as records:
+        for position in range(len(records)):
+            with contextlib.suppress(BirdsodError):
+                _ = records[position]
+
+
+def _read_list(data: bytes, folder: Path) -> None:
+    path = folder / "a.lst"
+    path.write_bytes(data)
+    skipped: list[BirdsodError] = []
+    for _ in lstwriter.rows(path, on_skip=skipped.append):
+        pass
+    lstwriter.read(path)
+
+
+def _read_manifest(data: bytes, folder: Path) -> None:
+    (folder / "packed.json").write_bytes(data)
+    (folder / "a.rec").write_bytes(_record_file())
+    verify(folder / "a.rec", jobs=1)
+    Packed.open(folder)
+
+
+def _read_image_size(data: bytes, folder: Path) -> None:
+    del folder
+    image.read_size(data)
+
+
+def _payload(image_id: int, label: tuple[float, ...], pixels: bytes) -> bytes:
+    return struct.pack("<IfQQ", len(label), 0.0, image_id, 0) + struct.pack(f"<{len(label)}f", *label) + pixels
+
+
+@functools.cache
+def _record_file() -> bytes:
+    """Return a file of three records, the last one split since it holds the magic number."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "seed.rec"
+        with RecordWriter(path) as writer:
+            writer.write(_payload(1, (2, 5, 0, 0.1, 0.2, 0.5, 0.75), _picture(".png")), 1)
+            writer.write(_payload(2, (), b"no image"), 2)
+            writer.write(_payload(3, (2, 5), MAGIC.to_bytes(4, "little") * 3), 3)
+        return path.read_bytes()
+
+
+def _index_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "seed.rec"
+        path.write_bytes(_record_file())
+        return reindex(path).read_bytes()
+
+
+def _list_file() -> bytes:
+    rows = [
+        "1\t2\t5\t0\t0.1\t0.2\t0.5\t0.75\ta/b.jpg",
+        "2\t2\t5\tc.jpg",
+        "3\t4\t5\t0\t9\t1\t0\t0\t1\t1\td e.png",
+        "4\t7\tf.png",
+    ]
+    return "".join(f"{row}\n" for row in rows).encode()
+
+
+def _manifest_file() -> bytes:
+    options = {"resize": 8, "quality": 95, "encoding": ".jpg", "center_crop": False, "pass_through": False}
+    numbers = dict.fromkeys(("listed", "records", "objects", "most_objects", "longest_label", "bytes"), 3)
+    hashes = dict.fromkeys(("sha256", "idx_sha256", "lst_sha256"), "0" * 64)
+    lists = {"clipped": [], "dropped": [], "refused": [{"image_id": 1, "name": "a.jpg", "reason": "it is broken"}]}
+    content = {
+        "schema": 1,
+        "classes": [{"class_id": 0, "source_id": 17, "name": "017.Cardinal"}],
+        "channels": {"a": {**numbers, **hashes, "options": options, **lists}},
+    }
+    return json.dumps(content).encode()
+
+
+def _picture(encoding: str) -> bytes:
+    import numpy as np
+
+    pixels = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
+    return image.encode(pixels, encoding=encoding, quality=9)
+
+
+TARGETS: dict[str, Target] = {
+    "record": Target(_read_record, lambda: [_record_file()]),
+    "record-file": Target(_read_record_file, lambda: [_record_file()]),
+    "index": Target(_read_index, lambda: [_index_file()]),
+    "list": Target(_read_list, lambda: [_list_file()]),
+    "manifest": Target(_read_manifest, lambda: [_manifest_file()]),
+    "image-size": Target(_read_image_size, lambda: [_picture(".jpg"), _picture(".png")]),
+}
+"""The targets by name."""
