@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from birdsod._lazy import load
 
 if TYPE_CHECKING:
+    from birdsod.estimator.sagemaker.hosting import Hosting
+    from birdsod.estimator.sagemaker.ledger import Ledger, Resource
     from birdsod.estimator.sagemaker.session import Cloud
 
-__all__ = ["Cloud"]
+__all__ = ["Cloud", "Hosting", "Ledger", "Resource"]
 
-_HOME = {"Cloud": "session"}
+_HOME = {"Cloud": "session", "Hosting": "hosting", "Ledger": "ledger", "Resource": "ledger"}
 
 
 def __getattr__(name: str) -> object:
