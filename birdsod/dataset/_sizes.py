@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from birdsod import _progress
-from birdsod.dataset._columns import DECLARED, READ
 from birdsod._ordered import cores, in_threads
+from birdsod.dataset._columns import DECLARED, READ
 from birdsod.errors import DatasetError, ImageError
 
 if TYPE_CHECKING:

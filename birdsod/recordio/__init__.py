@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from birdsod.recordio._record import Record, RecordHeader
     from birdsod.recordio._reindex import reindex
     from birdsod.recordio._repair import LeftOut, Repaired, repair
+    from birdsod.recordio._sharded import Shard, Sharded, ShardedChannel
     from birdsod.recordio._unpack import Inexact, Unpacked, unpack
     from birdsod.recordio._values import DroppedBox, RefusedImage
     from birdsod.recordio._verify import verify
@@ -54,6 +55,9 @@ __all__ = [
     "RefusedImage",
     "Repaired",
     "Severity",
+    "Shard",
+    "Sharded",
+    "ShardedChannel",
     "Unpacked",
     "Verification",
     "im2rec",
@@ -89,6 +93,9 @@ _HOME = {
     "RefusedImage": "_values",
     "Repaired": "_repair",
     "Severity": "_finding_kinds",
+    "Shard": "_sharded",
+    "Sharded": "_sharded",
+    "ShardedChannel": "_sharded",
     "Unpacked": "_unpack",
     "Verification": "_findings",
     "im2rec": "_im2rec",

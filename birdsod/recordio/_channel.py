@@ -14,22 +14,24 @@ from birdsod.errors import DatasetError, ImageError
 from birdsod.recordio._image_work import Made, Task, make
 from birdsod.recordio._label import detection_label, is_detection_label
 from birdsod.recordio._packed import PackedChannel
-from birdsod.recordio._pipeline import in_order, one_core_each, workers
+from birdsod.recordio._pipeline import in_order, one_core_each, through, workers
 from birdsod.recordio._record import record_head
 from birdsod.recordio._values import DroppedBox, RefusedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from numpy.typing import ArrayLike
 
     from birdsod.lstwriter import ClippedBox
+    from birdsod.recordio._framing import Payload
     from birdsod.recordio._image_work import Answer
     from birdsod.recordio._options import OnError, PackOptions
     from birdsod.recordio._writer import Pair
 
-__all__ = ["Run", "Tally", "fill"]
+__all__ = ["Run", "Tally", "append", "check_filled", "fill", "record_parts"]
 
 _SHOWN = 3
 
@@ -39,8 +41,9 @@ class Run:
     """How a whole call packs."""
 
     options: PackOptions
-    jobs: int
+    jobs: int | None
     on_error: OnError
+    executor: Executor | None = None
     work: Callable[[Task, PackOptions], Answer] = make
     may_be_empty: bool = False
     endless_labels: bool = False
@@ -100,45 +103,58 @@ class Tally:
 
 
 def fill(
-    pair: Pair, tasks: Iterable[Task], tally: Tally, run: Run, *, name: str, total: int | None = None
-) -> tuple[str, str]:
-    """Pack the images of tasks in their order, and return the hashes of both files."""
-    work = partial(_made, run=run)
-    with workers(run.jobs) as (executor, ahead), one_core_each(run.jobs):
-        answers = in_order(work, _counted(tasks, tally), executor=executor, ahead=ahead)
-        for task, answer in _progress.bar(answers, total=total, description=f"packing {name}"):
-            if isinstance(answer, ImageError):
-                if run.on_error == "raise":
-                    raise answer
-                tally.refuse(task.image_id, task.name, str(answer))
-            else:
-                pair.append(task.image_id, [record_head(task.image_id, _stored(answer)), answer.image])
-                tally.count(answer)
-    if not (tally.records or run.may_be_empty):
-        cause = tally.refused[0].reason if tally.refused else "the list is empty"
+    tasks: Iterable[Task],
+    put: Callable[[Task, Answer], object],
+    run: Run,
+    *,
+    name: str,
+    total: int | None = None,
+    done: int = 0,
+) -> None:
+    """Work on the images of tasks and put each answer away, in their order."""
+    for task, answer in _progress.bar(_answers(tasks, run), total=total, initial=done, description=f"packing {name}"):
+        if run.on_error == "raise" and isinstance(answer, ImageError):
+            raise answer
+        put(task, answer)
+
+
+def append(pair: Pair, tally: Tally, task: Task, answer: Answer) -> None:
+    """Add the record of an image, or count it among the refused."""
+    tally.listed += 1
+    if isinstance(answer, ImageError):
+        tally.refuse(task.image_id, task.name, str(answer))
+    else:
+        pair.append(task.image_id, record_parts(task, answer))
+        tally.count(answer)
+
+
+def record_parts(task: Task, made: Made) -> list[Payload]:
+    """Return head and image of a record, a single number in the header as im2rec stores it."""
+    label: ArrayLike = made.label if made.label.size > 1 else np.float32(made.label[0])
+    return [record_head(task.image_id, label), made.image]
+
+
+def check_filled(name: str, records: int, refused: Sequence[RefusedImage], run: Run, listed: int) -> None:
+    """Refuse a channel without a record; warn of images that are left out where that was asked for."""
+    if not (records or run.may_be_empty):
+        cause = refused[0].reason if refused else "the list is empty"
         raise DatasetError(f"no image of {name} can be packed", cause=cause, cure="look at the paths and files")
-    if run.on_error == "skip" and tally.refused:
-        _warn(tally, name)
-    return pair.finish()
+    if run.on_error == "skip" and refused:
+        few = ", ".join(image.name for image in refused[:_SHOWN])
+        more = ", ..." if len(refused) > _SHOWN else ""
+        message = f"{name}: {len(refused)} of {listed} images were refused: {few}{more}"
+        # Named after whoever called pack or pack_list, three calls above.
+        warnings.warn(message, UserWarning, stacklevel=4)
 
 
-def _warn(tally: Tally, name: str) -> None:
-    few = ", ".join(image.name for image in tally.refused[:_SHOWN])
-    more = ", ..." if len(tally.refused) > _SHOWN else ""
-    message = f"{name}: {len(tally.refused)} of {tally.listed} images were refused: {few}{more}"
-    warnings.warn(message, UserWarning, stacklevel=5)
+def _answers(tasks: Iterable[Task], run: Run) -> Iterator[tuple[Task, Answer]]:
+    work = partial(_made, work=run.work, options=run.options)
+    if run.executor is not None:
+        yield from through(run.executor, work, tasks, jobs=run.jobs)
+        return
+    with workers(run.jobs or 1) as (executor, ahead), one_core_each(run.jobs or 1):
+        yield from in_order(work, tasks, executor=executor, ahead=ahead)
 
 
-def _made(task: Task, run: Run) -> tuple[Task, Answer]:
-    return task, run.work(task, run.options)
-
-
-def _counted(tasks: Iterable[Task], tally: Tally) -> Iterator[Task]:
-    for task in tasks:
-        tally.listed += 1
-        yield task
-
-
-def _stored(made: Made) -> ArrayLike:
-    """Return the label as im2rec stores it: a single number goes into the header."""
-    return made.label if made.label.size > 1 else np.float32(made.label[0])
+def _made(task: Task, work: Callable[[Task, PackOptions], Answer], options: PackOptions) -> tuple[Task, Answer]:
+    return task, work(task, options)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from birdsod import _files
 from birdsod.classes import ClassTable
@@ -15,13 +16,25 @@ from birdsod.recordio._packed import PackedChannel
 from birdsod.recordio._values import DroppedBox, RefusedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["MANIFEST", "checked", "manifest_text", "read_manifest"]
+__all__ = [
+    "MANIFEST",
+    "SCHEMA",
+    "channel_json",
+    "checked",
+    "fields",
+    "manifest_text",
+    "read_content",
+    "read_manifest",
+    "told",
+]
 
 MANIFEST = "packed.json"
-_SCHEMA = 1
+SCHEMA = 1
+"""Of this manifest and of that of shards."""
+
 _AGAIN = "pack again"
 _NUMBERS = ("listed", "records", "objects", "most_objects", "longest_label", "bytes")
 _HASHES = ("sha256", "idx_sha256", "lst_sha256")
@@ -30,9 +43,9 @@ _HASHES = ("sha256", "idx_sha256", "lst_sha256")
 def manifest_text(channels: Mapping[str, PackedChannel], class_table: ClassTable) -> str:
     """Return the text of ``packed.json``: the same for the same data, wherever and whenever it is packed."""
     content = {
-        "schema": _SCHEMA,
+        "schema": SCHEMA,
         "classes": class_table.to_json(),
-        "channels": {name: _channel_json(channel) for name, channel in channels.items()},
+        "channels": {name: channel_json(channel) for name, channel in channels.items()},
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -40,26 +53,42 @@ def manifest_text(channels: Mapping[str, PackedChannel], class_table: ClassTable
 def read_manifest(folder: Path) -> tuple[dict[str, PackedChannel], ClassTable]:
     """Read ``packed.json`` of a folder."""
     path = folder / MANIFEST
+    content = read_content(path)
+    with told(path):
+        check_names(list(content["channels"]))
+        channels = {
+            name: PackedChannel(name=name, **fields(folder, name, row)) for name, row in content["channels"].items()
+        }
+        return channels, ClassTable.from_json(content["classes"])
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """Read a manifest as far as its schema."""
+    name = path.name
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         cause = "another folder, or packing did not end"
-        raise RecordError("there is no packed.json", path=path, cause=cause, cure=_AGAIN) from error
+        raise RecordError(f"there is no {name}", path=path, cause=cause, cure=_AGAIN) from error
     except (OSError, ValueError) as error:
-        raise RecordError("packed.json cannot be read", path=path, cause=str(error), cure=_AGAIN) from error
+        raise RecordError(f"{name} cannot be read", path=path, cause=str(error), cure=_AGAIN) from error
     schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != _SCHEMA:
+    if schema != SCHEMA:
         cause = "a newer birdsod wrote it, or another program"
-        raise RecordError("packed.json has an unknown schema", path=path, value=schema, cause=cause, cure=_AGAIN)
+        raise RecordError(f"{name} has an unknown schema", path=path, value=schema, cause=cause, cure=_AGAIN)
+    return cast("dict[str, Any]", content)
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Tell what a manifest lacks as an error with its path."""
     try:
-        check_names(list(content["channels"]))
-        channels = {name: _channel(folder, name, row) for name, row in content["channels"].items()}
-        return channels, ClassTable.from_json(content["classes"])
+        yield
     except RecordError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         cause = f"{type(error).__name__}: {error}"
-        raise RecordError("packed.json is malformed", path=path, cause=cause, cure=_AGAIN) from error
+        raise RecordError(f"{path.name} is malformed", path=path, cause=cause, cure=_AGAIN) from error
 
 
 def checked(channel: PackedChannel, *, verify: bool) -> None:
@@ -84,7 +113,8 @@ def _hashes(channel: PackedChannel) -> tuple[str, ...]:
     return channel.sha256, channel.idx_sha256, channel.lst_sha256
 
 
-def _channel_json(channel: PackedChannel) -> dict[str, object]:
+def channel_json(channel: PackedChannel) -> dict[str, object]:
+    """Return the row of a channel, or of a shard."""
     return {
         **{name: getattr(channel, name) for name in (*_NUMBERS, *_HASHES)},
         "options": asdict(channel.options),
@@ -92,28 +122,19 @@ def _channel_json(channel: PackedChannel) -> dict[str, object]:
     }
 
 
-def _channel(folder: Path, name: str, row: Mapping[str, Any]) -> PackedChannel:
+def fields(folder: Path, stem: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a row says, for files of a name."""
     from birdsod.lstwriter import ClippedBox
 
-    return PackedChannel(
-        name=name,
-        lst=folder / f"{name}.lst",
-        rec=folder / f"{name}.rec",
-        idx=folder / f"{name}.idx",
-        listed=int(row["listed"]),
-        records=int(row["records"]),
-        objects=int(row["objects"]),
-        most_objects=int(row["most_objects"]),
-        longest_label=int(row["longest_label"]),
-        bytes=int(row["bytes"]),
-        sha256=str(row["sha256"]),
-        idx_sha256=str(row["idx_sha256"]),
-        lst_sha256=str(row["lst_sha256"]),
-        options=PackOptions(**row["options"]),
-        clipped=tuple(ClippedBox(**_tuples(box)) for box in row["clipped"]),
-        dropped=tuple(DroppedBox(**_tuples(box)) for box in row["dropped"]),
-        refused=tuple(RefusedImage(**image) for image in row["refused"]),
-    )
+    return {
+        **{ending: folder / f"{stem}.{ending}" for ending in ("lst", "rec", "idx")},
+        **{name: int(row[name]) for name in _NUMBERS},
+        **{name: str(row[name]) for name in _HASHES},
+        "options": PackOptions(**row["options"]),
+        "clipped": tuple(ClippedBox(**_tuples(box)) for box in row["clipped"]),
+        "dropped": tuple(DroppedBox(**_tuples(box)) for box in row["dropped"]),
+        "refused": tuple(RefusedImage(**image) for image in row["refused"]),
+    }
 
 
 def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def check_on_error(on_error: str) -> None:
         raise RecordError("unknown way to treat errors", value=on_error, cure='choose "raise", "skip" or "collect"')
 
 
-def check_jobs(jobs: int) -> None:
+def check_jobs(jobs: int | None) -> None:
     """Refuse a number of jobs that is none."""
-    if whole_number("jobs", jobs, valid="1, or the number of cores") < 1:
+    if jobs is not None and whole_number("jobs", jobs, valid="1, or the number of cores") < 1:
         raise RecordError("jobs is not positive", value=jobs, cure="choose 1, or the number of cores")

@@ -2,38 +2,84 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, overload
 
 import numpy as np
 
-from birdsod import _files, lstwriter
-from birdsod.errors import BirdsodError, DatasetError
-from birdsod.recordio._admission import admit
-from birdsod.recordio._channel import Run, Tally, fill
-from birdsod.recordio._image_work import Task
-from birdsod.recordio._manifest import MANIFEST, manifest_text, read_manifest
+from birdsod.errors import DatasetError
+from birdsod.recordio._channel import Run
 from birdsod.recordio._names import check_names
 from birdsod.recordio._options import OnError, PackOptions, check_jobs, check_on_error
-from birdsod.recordio._packed import Packed
-from birdsod.recordio._staging import Staging, refuse_existing, writing
-from birdsod.recordio._writer import Pair
+from birdsod.recordio._pack_run import Request, pack_channels
+from birdsod.recordio._pipeline import check_executor
+from birdsod.recordio._shard_plan import plan_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from concurrent.futures import Executor
+    from typing import Unpack
 
     from birdsod.classes import ClassTable
     from birdsod.dataset import DetectionDataset
-    from birdsod.recordio._packed import PackedChannel
+    from birdsod.recordio._packed import Packed
+    from birdsod.recordio._sharded import Sharded
 
 __all__ = ["pack"]
 
-_ENDINGS = (".lst", ".rec", ".idx")
+
+class _How(TypedDict, total=False):
+    """The options that do not decide what is returned."""
+
+    resize: int | None
+    quality: int
+    encoding: Literal[".jpg", ".png"]
+    center_crop: bool
+    pass_through: bool
+    jobs: int | None
+    executor: Executor | None
+    on_error: OnError
+    overwrite: bool
+    outside: Literal["clip", "raise"]
 
 
+@overload
+def pack(
+    channels: Mapping[str, DetectionDataset],
+    directory: str | os.PathLike[str],
+    *,
+    shards: None = None,
+    shard: None = None,
+    **how: Unpack[_How],
+) -> Packed: ...
+@overload
+def pack(
+    channels: Mapping[str, DetectionDataset],
+    directory: str | os.PathLike[str],
+    *,
+    shards: int | str,
+    shard: None = None,
+    **how: Unpack[_How],
+) -> Sharded: ...
+@overload
+def pack(
+    channels: Mapping[str, DetectionDataset],
+    directory: str | os.PathLike[str],
+    *,
+    shards: None = None,
+    shard: tuple[int, int],
+    **how: Unpack[_How],
+) -> Sharded: ...
+@overload
+def pack(
+    channels: Mapping[str, DetectionDataset],
+    directory: str | os.PathLike[str],
+    *,
+    shards: int | str | None = None,
+    shard: tuple[int, int] | None = None,
+    **how: Unpack[_How],
+) -> Packed | Sharded: ...
 def pack(  # noqa: PLR0913 - the options that im2rec's users know, all of them named
     channels: Mapping[str, DetectionDataset],
     directory: str | os.PathLike[str],
@@ -43,16 +89,19 @@ def pack(  # noqa: PLR0913 - the options that im2rec's users know, all of them n
     encoding: Literal[".jpg", ".png"] = ".jpg",
     center_crop: bool = False,
     pass_through: bool = False,
-    jobs: int = 1,
+    jobs: int | None = None,
+    executor: Executor | None = None,
     on_error: OnError = "raise",
     overwrite: bool = False,
     outside: Literal["clip", "raise"] = "clip",
-) -> Packed:
+    shards: int | str | None = None,
+    shard: tuple[int, int] | None = None,
+) -> Packed | Sharded:
     """Pack data sets into record files, one a channel, for training here or in the cloud.
 
     Writes ``<channel>.lst``, ``.rec`` and ``.idx`` and a ``packed.json`` that vouches for them. The bytes are those
-    that im2rec makes of the same lists and options, whatever the number of jobs. All files appear together when
-    everything is packed; an error or Ctrl-C leaves what was there before.
+    that im2rec makes of the same lists and options, whatever the number of jobs or shards and whoever works. All
+    files appear together when everything is packed; an error or Ctrl-C leaves what was there before.
 
     Parameters
     ----------
@@ -73,79 +122,55 @@ def pack(  # noqa: PLR0913 - the options that im2rec's users know, all of them n
         the whole images.
     pass_through : bool, default False
         Pack the files' bytes untouched. Their headers and sizes are checked, their pixels are not decoded.
-    jobs : int, default 1
-        Images worked on at a time.
+    jobs : int, optional
+        Images worked on at a time: threads of this process, by default one. With an executor the number of its
+        workers, where it does not tell: eight images a worker are under way.
+    executor : concurrent.futures.Executor, optional
+        Works on the images in place of threads: processes, or a cluster by ``Client.get_executor()`` of Dask. Its
+        workers must see the image files under the same paths. It is not shut down.
     on_error : {"raise", "skip", "collect"}, default "raise"
         What to do with an image that is missing, broken, breaks off, or has another size or impossible boxes:
         stop; refuse it, go on and warn; or refuse it and go on quietly. Refused images are named with their
-        reasons in ``Packed.refused``.
+        reasons in ``refused``.
     overwrite : bool, default False
-        Whether files of a previous time may be replaced. Channels that its ``packed.json`` names and that are not
+        Whether files of a previous time may be replaced. Those that the previous manifest names and that are not
         packed again disappear with it.
     outside : {"clip", "raise"}, default "clip"
         What to do with a box that reaches outside its image: cut it and list it in ``clipped``, or raise.
+    shards : int or str, optional
+        Cut each channel into so many record files, ``train-00000-of-00004.rec`` and so on, each with an index and
+        a list of its own, with as many images each; or into files of a size, such as ``"512MB"`` (10^6 bytes) or
+        ``"1GiB"`` (2^30), which only a record that is larger exceeds. ``shards.json`` vouches for them.
+    shard : tuple of int, optional
+        ``(3, 16)`` packs only the shard that ``shards=16`` would number 3 (they count from 0), and writes
+        ``shards-00003-of-00016.json``: the jobs of an array pack side by side and need not know each other.
+        :meth:`Sharded.open` reads what all have packed.
 
     Returns
     -------
-    Packed
+    Packed, or Sharded where shards were asked for
 
     Raises
     ------
     DatasetError
-        If there is no channel, one is empty, two have different classes, or ids occur twice.
+        If there is no channel, one is empty or has fewer images than shards, two have different classes, or ids
+        occur twice.
     ImageError, BoxError
         For the first image that cannot be packed, under ``on_error="raise"``.
     RecordError
-        If an option is out of range, a file exists already, or one cannot be written.
+        If an option is out of range, a file exists already or cannot be written, or the executor fails.
     """
     options = PackOptions(resize, quality, encoding, center_crop=center_crop, pass_through=pass_through)
     check_on_error(on_error)
     check_jobs(jobs)
+    check_executor(executor)
+    plan = plan_of(shards, shard)
     class_table = _shared_classes(channels)
+    for name, dataset in channels.items():
+        plan.check(name, len(dataset))
     folder = Path(os.path.abspath(directory))  # noqa: PTH100 - resolve() would follow links and rename the files
-    names = [f"{name}{ending}" for name in channels for ending in _ENDINGS] + [MANIFEST]
-    refuse_existing([folder / name for name in names], overwrite=overwrite)
-    run = Run(options, jobs, on_error)
-    with Staging(folder) as staging:
-        staged = {
-            name: _pack_channel(name, dataset, staging.folder, run, outside=outside)
-            for name, dataset in channels.items()
-        }
-        with writing(folder):
-            _files.write_text(staging.folder / MANIFEST, manifest_text(staged, class_table))
-        staging.publish(names, gone=_gone(folder, channels) if overwrite else ())
-    return Packed(folder, {name: channel.within(folder) for name, channel in staged.items()}, class_table)
-
-
-def _gone(folder: Path, channels: Mapping[str, DetectionDataset]) -> list[str]:
-    """Return the files of channels that were packed before and are no longer."""
-    try:
-        previous, _ = read_manifest(folder)
-    except BirdsodError:
-        # Whoever wrote it, it does not say which files are its own.
-        return []
-    return [f"{name}{ending}" for name in previous if name not in channels for ending in _ENDINGS]
-
-
-def _pack_channel(
-    name: str, dataset: DetectionDataset, folder: Path, run: Run, *, outside: Literal["clip", "raise"]
-) -> PackedChannel:
-    lst, rec, idx = (folder / f"{name}{ending}" for ending in _ENDINGS)
-    tally = Tally()
-    admitted = admit(dataset, tally, on_error=run.on_error, outside=outside)
-    with writing(rec):
-        tally.clipped += lstwriter.write(admitted, lst, outside=outside).clipped
-        pair = Pair(rec, idx, hashing=True)
-        with contextlib.closing(pair):
-            sha256, idx_sha256 = fill(pair, _tasks(admitted, lst), tally, run, name=name, total=len(admitted))
-    return tally.channel(name, pair, run.options, lst=lst, hashes=(sha256, idx_sha256, _files.sha256(lst)))
-
-
-def _tasks(dataset: DetectionDataset, lst: Path) -> Iterator[Task]:
-    """Yield the images with the labels of their rows, so that the records say exactly what the list says."""
-    for row, image in zip(lstwriter.rows(lst), dataset, strict=True):
-        size = (image.width, image.height)
-        yield Task(row.image_id, row.label, row.path, str(image.path), size, follow_crop=True)
+    run = Run(options, jobs, on_error, executor)
+    return pack_channels(Request(channels, class_table, folder, plan, run, outside, overwrite=overwrite))
 
 
 def _check_kinds(channels: object) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from birdsod import _files, lstwriter
-from birdsod.recordio._channel import Run, Tally, fill
+from birdsod.recordio._channel import Run, Tally, append, check_filled, fill
 from birdsod.recordio._image_work import Task
 from birdsod.recordio._index import index_path
 from birdsod.recordio._list_check import endless_label
@@ -130,7 +131,9 @@ def pack_rows(
     tasks = _tasks(lst, root, tally, run, pack_label=pack_label)
     with Staging(rec.parent) as staging:
         with writing(rec), contextlib.closing(Pair(*(staging.folder / name for name in names), hashing=True)) as pair:
-            hashes = fill(pair, tasks, tally, run, name=rec.name, total=total)
+            fill(tasks, partial(append, pair, tally), run, name=rec.name, total=total)
+            check_filled(rec.name, tally.records, tally.refused, run, tally.listed)
+            hashes = pair.finish()
         channel = tally.channel(rec.stem, pair, run.options, lst=lst, hashes=(*hashes, _files.sha256(lst)))
         staging.publish(names)
     return channel.within(rec.parent)

@@ -57,7 +57,7 @@ def through(
 
     It is not shut down. Function, items and answers must be picklable where its workers are processes.
     """
-    crew = jobs or getattr(executor, "_max_workers", _WORKERS_UNKNOWN)
+    crew = getattr(executor, "_max_workers", _WORKERS_UNKNOWN) if jobs is None else jobs
     groups = _ordered.in_order(partial(_each, function), _grouped(items), executor=executor, ahead=crew * _GROUPS_AHEAD)
     return chain.from_iterable(_told(groups))
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,39 +59,41 @@ class Staging:
             with contextlib.suppress(OSError):
                 self._directory.rmdir()
 
-    def publish(self, names: Sequence[str], *, gone: Sequence[str] = ()) -> None:
+    def publish(self, names: Sequence[str] | Mapping[str, str], *, gone: Sequence[str] = ()) -> None:
         """Give files their final names; on an error the previous ones come back.
 
         Parameters
         ----------
-        names : sequence of str
-            Whole files in the folder, flushed to disk. The last vouches for the others, so it goes first and
-            comes last.
+        names : sequence of str, or mapping of str to str
+            Whole files in the folder, flushed to disk; a mapping says which final names they get. The last
+            vouches for the others, so it goes first and comes last.
         gone : sequence of str, default ()
             Files of a previous time that have no successor: they disappear. A folder of such a name stays.
         """
+        finals = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
         aside = self.folder / ASIDE
         aside.mkdir()
         try:
             with writing(self._directory):
-                for name in reversed(names):
+                for name in reversed(finals.values()):
                     _move(self._directory / name, aside / name)
                 for name in gone:
                     if not (self._directory / name).is_dir():
                         _move(self._directory / name, aside / name)
-                for name in names:
-                    (self.folder / name).rename(self._directory / name)
+                for staged, name in finals.items():
+                    (self.folder / staged).rename(self._directory / name)
         except BaseException:
-            self._put_back(names, aside)
+            self._put_back(finals, aside)
             raise
         self._vain = False
         flush_folder(self._directory)
 
-    def _put_back(self, names: Sequence[str], aside: Path) -> None:
-        for name in names:
+    def _put_back(self, finals: Mapping[str, str], aside: Path) -> None:
+        for staged, name in finals.items():
             # What has left the folder stands under its final name already.
-            if not (self.folder / name).exists():
-                (self._directory / name).unlink(missing_ok=True)
+            if not (self.folder / staged).exists():
+                with contextlib.suppress(FileNotFoundError):
+                    (self._directory / name).replace(self.folder / staged)
         for previous in aside.iterdir():
             previous.replace(self._directory / previous.name)
 

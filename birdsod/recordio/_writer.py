@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from birdsod.errors import RecordError
 from birdsod.recordio._framing import frame
@@ -24,11 +24,26 @@ if TYPE_CHECKING:
 
     from birdsod.recordio._framing import Payload
 
-__all__ = ["Pair", "RecordWriter"]
+__all__ = ["Kept", "Pair", "RecordWriter", "Stretch"]
 
 _BLOCK = 1 << 20
 # Linux takes 1024 pieces at a time.
 _MOST_PIECES = 1000
+
+
+class Stretch(NamedTuple):
+    """The beginning of a file: how long it is, and the state of a SHA-256 that has seen it."""
+
+    size: int
+    digest: hashlib._Hash
+
+
+class Kept(NamedTuple):
+    """The beginning of a pair of files, with so many records."""
+
+    rec: Stretch
+    idx: Stretch
+    records: int
 
 
 class Pair:
@@ -40,15 +55,17 @@ class Pair:
         The files; they must not exist.
     hashing : bool, default False
         Whether to keep the SHA-256 of both as they grow.
+    kept : Kept, optional
+        What of both files is kept; they must exist, and what follows is cut off.
     """
 
-    def __init__(self, rec: Path, idx: Path, *, hashing: bool = False) -> None:
+    def __init__(self, rec: Path, idx: Path, *, hashing: bool = False, kept: Kept | None = None) -> None:
         self.rec = rec
         self.idx = idx
-        self.offset = 0
-        self.count = 0
-        self._rec = _Growing(rec, hashing=hashing)
-        self._idx = _Growing(idx, hashing=hashing)
+        self.offset = kept.rec.size if kept else 0
+        self.count = kept.records if kept else 0
+        self._rec = _Growing(rec, hashing=hashing, kept=kept and kept.rec)
+        self._idx = _Growing(idx, hashing=hashing, kept=kept and kept.idx)
 
     def append(self, key: int, parts: Sequence[Payload]) -> None:
         """Add one record; all parts but the last have a length divisible by four."""
@@ -57,6 +74,15 @@ class Pair:
         self._rec.append(pieces)
         self.offset += sum(map(len, pieces))
         self.count += 1
+
+    def written(self) -> tuple[Stretch, Stretch]:
+        """Hand all so far to the system, and return how far both files go and the state of their hashes."""
+        return self._rec.written(), self._idx.written()
+
+    def flush(self) -> None:
+        """Flush to disk what the system has of both; another thread may do it."""
+        self._rec.flush()
+        self._idx.flush()
 
     def finish(self) -> tuple[str, str]:
         """Flush both to disk and return their hashes, empty unless they were asked for."""
@@ -189,11 +215,24 @@ def _copied(payload: Payload) -> bytes:
 class _Growing:
     """A file that is only ever added to, in large steps and with no copy of what is added."""
 
-    def __init__(self, path: Path, *, hashing: bool) -> None:
-        self._file: IO[bytes] = path.open("xb", buffering=0)
+    def __init__(self, path: Path, *, hashing: bool, kept: Stretch | None = None) -> None:
+        self._file: IO[bytes] = path.open("r+b" if kept else "xb", buffering=0)
         self._digest = hashlib.sha256() if hashing else None
         self._waiting: list[Payload] = []
         self._bytes = 0
+        self._size = 0
+        if kept:
+            self._digest = kept.digest.copy()
+            self._size = kept.size
+            self._file.truncate(kept.size)
+            self._file.seek(kept.size)
+
+    def written(self) -> Stretch:
+        self._write()
+        return Stretch(self._size, (self._digest or hashlib.sha256()).copy())
+
+    def flush(self) -> None:
+        os.fsync(self._file.fileno())
 
     def append(self, pieces: Sequence[Payload]) -> None:
         self._waiting += pieces
@@ -211,7 +250,9 @@ class _Growing:
         self._file.close()
 
     def _write(self) -> None:
-        pieces, self._waiting, self._bytes = self._waiting, [], 0
+        pieces, self._waiting = self._waiting, []
+        self._size += self._bytes
+        self._bytes = 0
         if self._digest:
             for piece in pieces:
                 self._digest.update(piece)

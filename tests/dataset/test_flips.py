@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 
 from birdsod import image
+from birdsod._ordered import in_threads
 from birdsod.bbox import flip_horizontal
 from birdsod.dataset import DetectionDataset, _flips, load_cub
-from birdsod._ordered import in_threads
 from birdsod.errors import DatasetError, ImageError
 from birdsod.testing import DrawnCub, DrawnImage, cub_folders
 

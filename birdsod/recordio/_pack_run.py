@@ -1,0 +1,137 @@
+"""A whole call of pack, after its options are checked."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from birdsod import _files
+from birdsod.errors import BirdsodError
+from birdsod.recordio._assembly import manifest_of, packed_channel, sharded_channel, staged_files
+from birdsod.recordio._channel import check_filled, fill
+from birdsod.recordio._listing import list_channel, tasks
+from birdsod.recordio._manifest import MANIFEST, read_manifest
+from birdsod.recordio._shard_manifest import SHARDS, is_shard_file, part_name, read_shards, shard_files, shard_stem
+from birdsod.recordio._shelf import Shelf
+from birdsod.recordio._staging import Staging, refuse_existing, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from birdsod.classes import ClassTable
+    from birdsod.dataset import DetectionDataset
+    from birdsod.recordio._channel import Run
+    from birdsod.recordio._listing import Listing
+    from birdsod.recordio._packed import Packed, PackedChannel
+    from birdsod.recordio._shard_plan import Plan
+    from birdsod.recordio._sharded import Sharded, ShardedChannel
+    from birdsod.recordio._shelf import Filled
+
+__all__ = ["Request", "pack_channels"]
+
+_ENDINGS = (".lst", ".rec", ".idx")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """What is to be packed, how and where."""
+
+    channels: Mapping[str, DetectionDataset]
+    class_table: ClassTable
+    folder: Path
+    plan: Plan
+    run: Run
+    outside: Literal["clip", "raise"]
+    overwrite: bool
+
+    @property
+    def manifest(self) -> str:
+        """The name of the file that vouches for the others."""
+        if self.plan.only is not None and self.plan.count is not None:
+            return part_name(self.plan.only, self.plan.count)
+        return SHARDS if self.plan.is_sharded else MANIFEST
+
+
+def pack_channels(request: Request) -> Packed | Sharded:
+    """Pack all channels; their files appear together."""
+    refuse_existing(_known_files(request), overwrite=request.overwrite)
+    finals: dict[str, str] = {}
+    channels: list[PackedChannel | ShardedChannel] = []
+    with Staging(request.folder) as staging:
+        for listing in _listings(request, staging.folder):
+            filled = _fill(request, listing, staging.folder)
+            with writing(request.folder):
+                channel = _channel(request, listing, filled)
+            # One part of many may be empty where the others are not.
+            records = channel.records if request.plan.only is None else 1
+            check_filled(channel.name, records, channel.refused, request.run, channel.listed)
+            channels.append(channel)
+            finals |= dict(staged_files(channel, filled, listing.lst))
+        packed, text = manifest_of(request.folder, channels, request.class_table)
+        with writing(request.folder):
+            _files.write_text(staging.folder / request.manifest, text)
+        finals[request.manifest] = request.manifest
+        refuse_existing([request.folder / name for name in finals.values()], overwrite=request.overwrite)
+        staging.publish(finals, gone=sorted(_gone(request, finals.values())) if request.overwrite else ())
+    return packed
+
+
+def _known_files(request: Request) -> list[Path]:
+    """Return the files that will be written, and of shards those whose number is not known yet if they are there."""
+    folder, plan = request.folder, request.plan
+    if not plan.is_sharded:
+        names = [f"{name}{ending}" for name in request.channels for ending in _ENDINGS]
+    elif plan.only is not None and plan.count is not None:
+        stems = [shard_stem(name, plan.only, plan.count) for name in request.channels]
+        names = [f"{stem}{ending}" for stem in stems for ending in _ENDINGS]
+    else:
+        there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        names = [name for name in there if is_shard_file(name, request.channels)]
+    return [folder / name for name in [*names, request.manifest]]
+
+
+def _listings(request: Request, folder: Path) -> list[Listing]:
+    """Write the lists of all channels, so that one that cannot be listed is found before the first is packed."""
+    listings = []
+    for name, dataset in request.channels.items():
+        with writing(request.folder / f"{name}.lst"):
+            lst = folder / f"{name}.lst"
+            on_error, outside = request.run.on_error, request.outside
+            listings.append(list_channel(name, dataset, lst, on_error=on_error, outside=outside))
+    return listings
+
+
+def _fill(request: Request, listing: Listing, folder: Path) -> list[Filled]:
+    """Pack the images of a channel."""
+    cuts = request.plan.cuts(listing.positions, len(listing.dataset))
+    with writing(request.folder / f"{listing.name}.rec"):
+        shelf = Shelf(folder, listing.name, cuts)
+        with contextlib.closing(shelf):
+            remaining = tasks(listing, shelf.row, cuts.end)
+            total = cuts.end - cuts.begin
+            fill(remaining, shelf.put, request.run, name=listing.name, total=total)
+            return shelf.finish()
+
+
+def _channel(request: Request, listing: Listing, filled: Sequence[Filled]) -> PackedChannel | ShardedChannel:
+    folder, options = request.folder, request.run.options
+    if request.plan.is_sharded:
+        return sharded_channel(folder, listing, filled, options, request.plan)
+    return packed_channel(folder, listing, filled[0], options)
+
+
+def _gone(request: Request, finals: Iterable[str]) -> set[str]:
+    """Return the files that were packed before and have no successor."""
+    folder, plan = request.folder, request.plan
+    try:
+        if plan.only is not None:
+            return set()
+        if plan.is_sharded:
+            return set(shard_files(read_shards(folder)[0])) - set(finals) if (folder / SHARDS).exists() else set()
+        previous, _ = read_manifest(folder)
+    except BirdsodError:
+        # Whoever wrote it, it does not say which files are its own.
+        return set()
+    return {f"{name}{ending}" for name in previous for ending in _ENDINGS} - set(finals)
