@@ -19,6 +19,7 @@ FINDING_KINDS: Mapping[str, str] = {
     "bad-request": "the service's own model refuses a value: unknown, missing, too long, of a wrong form",
     "reserved-tag": "a tag's name begins with aws:, which the service keeps to itself",
     # hyperparameters
+    "request-differs": "a hyperparameter is sent with another value than the one given",
     "bad-hyperparameter": "a hyperparameter is unknown, missing or out of range",
     "base-network": "the built-in algorithm does not have the base network",
     "default-not-sent": "a hyperparameter is left to a default on which documentation and container differ",

@@ -1,0 +1,129 @@
+"""A training job checked before anything is created: every fault at once, each with its cure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from birdsod.estimator.sagemaker.preflight_account import (
+    bucket_findings,
+    image_findings,
+    object_findings,
+    quota_findings,
+    role_findings,
+)
+from birdsod.estimator.sagemaker.preflight_channels import channel_findings
+from birdsod.estimator.sagemaker.preflight_machines import machine_findings
+from birdsod.estimator.sagemaker.preflight_manifest import manifest_findings_at
+from birdsod.estimator.sagemaker.preflight_parameters import parameter_findings, read_parameters
+from birdsod.estimator.sagemaker.preflight_plan import plan_findings, volume_findings
+from birdsod.estimator.sagemaker.preflight_seed import seed_findings_at
+from birdsod.estimator.sagemaker.regions import is_built_in
+from birdsod.estimator.sagemaker.requests import training_request
+from birdsod.estimator.sagemaker.validation import request_findings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeGuard
+
+    from birdsod.estimator.sagemaker.findings import Finding
+    from birdsod.estimator.sagemaker.requests import TrainingPlan
+    from birdsod.estimator.sagemaker.session import Cloud
+    from birdsod.hyperparameters import Hyperparameters
+    from birdsod.recordio import Packed
+
+__all__ = ["preflight"]
+
+
+def preflight(
+    plan: TrainingPlan,
+    data: Packed | object | None = None,
+    params: Hyperparameters | None = None,
+    cloud: Cloud | None = None,
+) -> tuple[Finding, ...]:
+    """Check a training job before anything is created or uploaded.
+
+    Nothing that is asked costs anything, and nothing is changed.
+
+    Parameters
+    ----------
+    plan : TrainingPlan
+        The job as it would be asked for.
+    data : Packed, optional
+        What it trains on, if that is on this machine: every record is read. Other inputs are checked where they lie.
+    params : Hyperparameters, optional
+        What the plan was made of.
+    cloud : Cloud, optional
+        The account: its buckets, role, quotas and the seed model are looked at as far as it lets us.
+
+    Returns
+    -------
+    tuple of Finding
+        Empty if all is well; errors are what the job would fail of, or be useless for.
+
+    Examples
+    --------
+    >>> from birdsod.estimator.sagemaker.requests import TrainingPlan
+    >>> plan = TrainingPlan(
+    ...     name="birds_1", image="685385470294.dkr.ecr.eu-west-1.amazonaws.com/object-detection:1",
+    ...     role="arn:aws:iam::123456789012:role/birds", output_uri="s3://birds/jobs/", channels=(),
+    ...     hyperparameters={"num_classes": "2", "num_training_samples": "64", "use_pretrained_model": "1"},
+    ...     instance_type="ml.m5.large",
+    ... )
+    >>> sorted({finding.kind for finding in preflight(plan)})
+    ['bad-request', 'cpu-instance', 'missing-channel']
+    """
+    return tuple(_findings(plan, data, params, cloud))
+
+
+def _findings(
+    plan: TrainingPlan, data: object | None, params: Hyperparameters | None, cloud: Cloud | None
+) -> Iterator[Finding]:
+    built_in = is_built_in(plan.image)
+    packed = data if _is_packed(data) else None
+    yield from request_findings("CreateTrainingJob", training_request(plan))
+    yield from machine_findings(plan, built_in=built_in)
+    yield from channel_findings(plan, built_in=built_in)
+    yield from parameter_findings(plan, packed, params, built_in=built_in)
+    yield from plan_findings(plan)
+    if packed is not None:
+        yield from _of_data(plan, packed, built_in=built_in)
+    if cloud is not None:
+        yield from _of_account(plan, cloud, uploaded=packed is None)
+
+
+def _is_packed(data: object | None) -> TypeGuard[Packed]:
+    # Asked for what it has, so that whatever is like packed data will do.
+    return hasattr(data, "channels") and hasattr(data, "class_table")
+
+
+def _of_data(plan: TrainingPlan, data: Packed, *, built_in: bool) -> Iterator[Finding]:
+    from birdsod.estimator.sagemaker.preflight_data import packed_findings
+
+    shape = read_parameters(plan.hyperparameters)["image_shape"]
+    yield from packed_findings(data, image_shape=shape, built_in=built_in)
+    copied = {each.name for each in plan.channels if each.input_mode == "File"}
+    yield from volume_findings(plan, sum(each.bytes for each in data.channels.values() if each.name in copied))
+
+
+def _of_account(plan: TrainingPlan, cloud: Cloud, *, uploaded: bool) -> Iterator[Finding]:
+    yield from image_findings(plan.image, cloud.region)
+    yield from role_findings(cloud, plan.role)
+    uris = [each.uri for each in plan.channels]
+    yield from bucket_findings(cloud, [*uris, plan.output_uri, plan.checkpoint_uri or ""])
+    yield from quota_findings(cloud, plan.instance_type, "spot training" if plan.spot else "training", plan.instances)
+    yield from _of_inputs(plan, cloud, uploaded=uploaded)
+
+
+def _of_inputs(plan: TrainingPlan, cloud: Cloud, *, uploaded: bool) -> Iterator[Finding]:
+    classes = read_parameters(plan.hyperparameters)["num_classes"]
+    for each in plan.channels:
+        if each.name == "model" and each.uri.endswith(".tar.gz"):
+            yield from seed_findings_at(cloud, each.uri, plan.hyperparameters)
+        elif not uploaded or each.name == "model":
+            # Packed data are uploaded only after this check.
+            continue
+        elif each.kind == "AugmentedManifestFile":
+            yield from manifest_findings_at(cloud, each, classes=classes)
+        else:
+            what = f"the data of the channel {each.name}"
+            yield from object_findings(cloud, each.uri, what=what, cure="upload them first", whole=False)
