@@ -1,0 +1,147 @@
+"""What one call makes in the cloud: noted, made, and ended again."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from birdsod.errors import CloudError
+from birdsod.estimator.sagemaker.endings import PATIENCE_SECONDS, end_all
+from birdsod.estimator.sagemaker.faults import asking
+from birdsod.estimator.sagemaker.ledger import KINDS, Resource
+from birdsod.estimator.sagemaker.resources import WAYS, described, tags_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from birdsod.estimator.sagemaker.ledger import Kind, Ledger
+    from birdsod.estimator.sagemaker.session import Cloud
+
+__all__ = ["Undertaking"]
+
+
+class Undertaking:
+    """What one call makes in the cloud, so that all of it can be ended, wherever the call was interrupted.
+
+    Parameters
+    ----------
+    cloud : Cloud
+        Where it is made.
+    ledger : Ledger
+        Where it is noted.
+    tags : mapping of str to str, optional
+        More tags for what is made.
+    poll_seconds : float, default 10.0
+        Time between two looks.
+    """
+
+    def __init__(
+        self, cloud: Cloud, ledger: Ledger, *, tags: Mapping[str, str] | None = None, poll_seconds: float = 10.0
+    ) -> None:
+        self.cloud = cloud
+        self.poll_seconds = poll_seconds
+        # The moment of birth is in them, so that they are this undertaking's alone.
+        self.tags: dict[str, str] = {**(tags or {}), **ledger.tags(cloud)}
+        self._ledger = ledger
+        self._planned: dict[Resource, bool] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def open(self) -> tuple[Resource, ...]:
+        """What was planned and has not been ended, in the order in which it can be."""
+        return tuple(sorted(self._planned, key=lambda resource: KINDS.index(resource.kind)))
+
+    def make(self, kind: Kind, name: str, create: Callable[[], object]) -> Resource:
+        """Note a resource, then make it.
+
+        Parameters
+        ----------
+        kind, name : str
+            What it is.
+        create : callable
+            Makes it, with :attr:`tags`.
+
+        Returns
+        -------
+        Resource
+
+        Raises
+        ------
+        CloudError
+            If the service refuses.
+        """
+        resource = Resource(kind, name, self.cloud.region, self.cloud.account)
+        self._planned[resource] = False
+        self._ledger.plan(resource)
+        try:
+            with asking("create", resource=str(resource)):
+                create()
+        except CloudError:
+            # A request sent again after its answer was lost is refused, since the first one made it.
+            if not self._is_ours(resource):
+                raise
+        self._planned[resource] = True
+        return resource
+
+    def end(self, *, patience_seconds: float = PATIENCE_SECONDS) -> dict[Resource, CloudError]:
+        """End all that was made, and wait until it is gone.
+
+        It may be interrupted, and called again: what is gone is known to be.
+
+        Parameters
+        ----------
+        patience_seconds : float, default 1800
+            How long what cannot go yet is waited for.
+
+        Returns
+        -------
+        dict
+            What did not go, with the reason; it stays on the ledger.
+        """
+        with self._lock:
+            failed = {}
+            for resource in self.open:
+                try:
+                    self._forget_if_not_ours(resource)
+                except CloudError as error:
+                    failed[resource] = error
+            ours = [resource for resource in self.open if resource not in failed]
+            return failed | end_all(
+                self.cloud,
+                ours,
+                users=_users(self.open),
+                gone=self._forget,
+                patience_seconds=patience_seconds,
+                poll_seconds=self.poll_seconds,
+            )
+
+    def release(self) -> None:
+        """End nothing of it from here any more; the ledger keeps it."""
+        with self._lock:
+            self._planned.clear()
+
+    def _forget_if_not_ours(self, resource: Resource) -> None:
+        """Forget what never came into being, or is someone else's who had the name first."""
+        if not self._planned[resource]:
+            self._planned[resource] = self._is_ours(resource)
+        if not self._planned[resource]:
+            self._forget(resource)
+
+    def _is_ours(self, resource: Resource) -> bool:
+        seconds = min(1.0, self.poll_seconds)
+        told = described(self.cloud, resource, seconds=seconds)
+        found = None if told is None else tags_of(self.cloud, told[WAYS[resource.kind].arn], seconds=seconds)
+        return found is not None and self.tags.items() <= found.items()
+
+    def _forget(self, resource: Resource) -> None:
+        self._ledger.gone(resource)
+        del self._planned[resource]
+
+
+def _users(resources: tuple[Resource, ...]) -> dict[Resource, tuple[Resource, ...]]:
+    """Return what uses what: all of it belongs to one endpoint or one transform job."""
+    return {
+        resource: tuple(user for user in resources if KINDS.index(user.kind) < KINDS.index(resource.kind))
+        for resource in resources
+        if WAYS[resource.kind].status is None
+    }
