@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import birdsod
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "birdsod"
 author = "the birdsod authors"
@@ -11,6 +16,7 @@ release = version = birdsod.__version__
 
 extensions = [
     "myst_parser",
+    "record_dump",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
