@@ -47,7 +47,7 @@ class Payload:
     height: int
 
 
-def payload(image: ImageSource, limits: Limits) -> Payload:
+def payload(image: ImageSource, limits: Limits, *, upright: bool = False) -> Payload:
     """Return an image as a JPEG or PNG file within the limits.
 
     A file that is one already goes as it is. Others, and arrays, are sent as PNG, which loses nothing; what is
@@ -59,6 +59,9 @@ def payload(image: ImageSource, limits: Limits) -> Payload:
         The image.
     limits : Limits
         What the server takes.
+    upright : bool, default False
+        Whether a file whose EXIF orientation turns it is encoded anew, for a server of which nobody knows whether it
+        would turn it.
 
     Returns
     -------
@@ -75,12 +78,18 @@ def payload(image: ImageSource, limits: Limits) -> Payload:
     if isinstance(source, bytes):
         size, kind = read_size(source), sniff(source)
         fits = len(source) <= limits.body_bytes and size.width * size.height <= limits.pixels
-        if fits and kind in {"image/jpeg", "image/png"}:
+        if fits and kind in {"image/jpeg", "image/png"} and not (upright and _is_turned(source)):
             return Payload(source, str(kind), size.width, size.height)
     pixels = as_rgb(source)
     height, width = pixels.shape[:2]
     body, kind = _encoded(pixels, limits)
     return Payload(body, kind, width, height)
+
+
+def _is_turned(source: bytes) -> bool:
+    from birdsod.image._sources import read_header
+
+    return read_header(source).orientation != 1
 
 
 def _read(image: str | os.PathLike[str]) -> bytes:

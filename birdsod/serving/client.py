@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from birdsod.errors import ServingError
+from birdsod.serving._answers import read_answer, reason_in
 from birdsod.serving._limits import Limits
 from birdsod.serving._payload import Payload, payload
 
@@ -90,17 +90,9 @@ class Client:
         ServingError
             If the server does not answer or answers with an error, or the client is closed.
         """
-        from birdsod.detections import Detections
-
         sent = payload(image, self._limits)
         body = self._ask(sent)
-        try:
-            rows = json.loads(body)["prediction"]
-            return Detections.from_prediction(rows, width=sent.width, height=sent.height, classes=self._classes)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ServingError(
-                f"the answer of {self.url} is no prediction", value=body[:80], cause=str(error)
-            ) from error
+        return read_answer(body, width=sent.width, height=sent.height, classes=self._classes, source=self.url)
 
     def predict_batch(self, images: Iterable[ImageSource], *, jobs: int = 4) -> list[Detections]:
         """Find the objects in several images, several at a time.
@@ -177,7 +169,7 @@ class Client:
             raise
         self._give_back(connection)
         if status != HTTPStatus.OK:
-            raise ServingError(f"{self.url} answered {status}", cause=_reason(body))
+            raise ServingError(f"{self.url} answered {status}", cause=reason_in(body))
         return body
 
     def _take(self) -> http.client.HTTPConnection:
@@ -212,13 +204,6 @@ def _send(connection: http.client.HTTPConnection, sent: Payload) -> tuple[int, b
     connection.request("POST", "/invocations", sent.body, {"Content-Type": sent.content_type})
     answer = connection.getresponse()
     return answer.status, answer.read()
-
-
-def _reason(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        return body[:200].decode("utf-8", "replace")
 
 
 def _address(url: str) -> tuple[str, int]:
