@@ -83,8 +83,8 @@ FINDING_KINDS: Mapping[str, str] = {
     # hosting
     "architecture": "the container does not run on the instance's processor",
     "accelerator": "the container cannot use the instance's accelerator",
-    "serverless": "the numbers of a serverless endpoint are not those that the service takes",
-    "async-output": "an asynchronous endpoint needs an address in S3 for its answers",
+    "serverless": "hosting without servers may not take the container",
+    "model-archive": "a model is not the model.tar.gz of a job",
     "payload": "a request is larger than the endpoint takes",
 }
 """What a finding may be about, each with its meaning."""

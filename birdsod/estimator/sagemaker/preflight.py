@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from birdsod.estimator.sagemaker.preflight_account import (
@@ -14,7 +15,7 @@ from birdsod.estimator.sagemaker.preflight_account import (
 from birdsod.estimator.sagemaker.preflight_channels import channel_findings
 from birdsod.estimator.sagemaker.preflight_machines import machine_findings
 from birdsod.estimator.sagemaker.preflight_manifest import manifest_findings_at
-from birdsod.estimator.sagemaker.preflight_parameters import parameter_findings, read_parameters
+from birdsod.estimator.sagemaker.preflight_parameters import class_findings, parameter_findings, read_parameters
 from birdsod.estimator.sagemaker.preflight_plan import plan_findings, volume_findings
 from birdsod.estimator.sagemaker.preflight_seed import seed_findings_at
 from birdsod.estimator.sagemaker.regions import is_built_in
@@ -22,7 +23,7 @@ from birdsod.estimator.sagemaker.requests import training_request
 from birdsod.estimator.sagemaker.validation import request_findings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from typing import TypeGuard
 
     from birdsod.estimator.sagemaker.findings import Finding
@@ -39,6 +40,8 @@ def preflight(
     data: Packed | object | None = None,
     params: Hyperparameters | None = None,
     cloud: Cloud | None = None,
+    *,
+    pending: Collection[str] = (),
 ) -> tuple[Finding, ...]:
     """Check a training job before anything is created or uploaded.
 
@@ -54,6 +57,9 @@ def preflight(
         What the plan was made of.
     cloud : Cloud, optional
         The account: its buckets, role, quotas and the seed model are looked at as far as it lets us.
+    pending : collection of str, default ()
+        Addresses of what is uploaded only after this check, such as a seed model from this machine; packed data
+        need not be named.
 
     Returns
     -------
@@ -72,28 +78,36 @@ def preflight(
     >>> sorted({finding.kind for finding in preflight(plan)})
     ['bad-request', 'cpu-instance', 'missing-channel']
     """
-    return tuple(_findings(plan, data, params, cloud))
+    return tuple(_findings(plan, data, params, cloud, pending))
 
 
 def _findings(
-    plan: TrainingPlan, data: object | None, params: Hyperparameters | None, cloud: Cloud | None
+    plan: TrainingPlan,
+    data: object | None,
+    params: Hyperparameters | None,
+    cloud: Cloud | None,
+    pending: Collection[str],
 ) -> Iterator[Finding]:
     built_in = is_built_in(plan.image)
-    packed = data if _is_packed(data) else None
+    # Inputs that upload packed data hold them; those that lie elsewhere have channels of another kind.
+    inner = getattr(data, "packed", data)
+    packed = inner if _is_packed(inner) else None
     yield from request_findings("CreateTrainingJob", training_request(plan))
     yield from machine_findings(plan, built_in=built_in)
     yield from channel_findings(plan, built_in=built_in)
     yield from parameter_findings(plan, packed, params, built_in=built_in)
+    if packed is None and data is not None:
+        yield from class_findings(plan, len(getattr(data, "class_table", ())))
     yield from plan_findings(plan)
     if packed is not None:
         yield from _of_data(plan, packed, built_in=built_in)
     if cloud is not None:
-        yield from _of_account(plan, cloud, uploaded=packed is None)
+        yield from _of_account(plan, cloud, uploaded=packed is None, pending=pending)
 
 
 def _is_packed(data: object | None) -> TypeGuard[Packed]:
     # Asked for what it has, so that whatever is like packed data will do.
-    return hasattr(data, "channels") and hasattr(data, "class_table")
+    return isinstance(getattr(data, "channels", None), Mapping) and hasattr(data, "class_table")
 
 
 def _of_data(plan: TrainingPlan, data: Packed, *, built_in: bool) -> Iterator[Finding]:
@@ -105,18 +119,20 @@ def _of_data(plan: TrainingPlan, data: Packed, *, built_in: bool) -> Iterator[Fi
     yield from volume_findings(plan, sum(each.bytes for each in data.channels.values() if each.name in copied))
 
 
-def _of_account(plan: TrainingPlan, cloud: Cloud, *, uploaded: bool) -> Iterator[Finding]:
+def _of_account(plan: TrainingPlan, cloud: Cloud, *, uploaded: bool, pending: Collection[str]) -> Iterator[Finding]:
     yield from image_findings(plan.image, cloud.region)
     yield from role_findings(cloud, plan.role)
     uris = [each.uri for each in plan.channels]
     yield from bucket_findings(cloud, [*uris, plan.output_uri, plan.checkpoint_uri or ""])
     yield from quota_findings(cloud, plan.instance_type, "spot training" if plan.spot else "training", plan.instances)
-    yield from _of_inputs(plan, cloud, uploaded=uploaded)
+    yield from _of_inputs(plan, cloud, uploaded=uploaded, pending=pending)
 
 
-def _of_inputs(plan: TrainingPlan, cloud: Cloud, *, uploaded: bool) -> Iterator[Finding]:
+def _of_inputs(plan: TrainingPlan, cloud: Cloud, *, uploaded: bool, pending: Collection[str]) -> Iterator[Finding]:
     classes = read_parameters(plan.hyperparameters)["num_classes"]
     for each in plan.channels:
+        if any(uri.startswith(each.uri) for uri in pending):
+            continue
         if each.name == "model" and each.uri.endswith(".tar.gz"):
             yield from seed_findings_at(cloud, each.uri, plan.hyperparameters)
         elif not uploaded or each.name == "model":

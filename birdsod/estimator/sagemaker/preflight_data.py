@@ -44,6 +44,7 @@ _MEANING: Final[dict[str, tuple[str, Weight | None]]] = {
     "MANIFEST_LIST": ("stale-index", "warning"),
 }
 _UPRIGHT = 1
+_AGAIN = "pack it again"
 # OpenCV 3.4 within the algorithm reads these.
 _DECODABLE = ("image/jpeg", "image/png", "image/bmp", "image/webp")
 
@@ -110,7 +111,7 @@ def _of_file(channel: PackedChannel, told: Verification, *, built_in: bool) -> I
         if severity == "note":
             continue
         weight = "error" if severity == "error" else "warning"
-        yield Finding(kind, f"{finding.message}{where}", weight, finding.value, finding.cause, finding.cure)
+        yield Finding(kind, f"{finding.message}{where}", weight, finding.value, finding.cause, finding.cure or _AGAIN)
 
 
 def _meaning(kind: FindingKind) -> tuple[str, Weight | None]:

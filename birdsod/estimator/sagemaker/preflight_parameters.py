@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.recordio import Packed
 
-__all__ = ["IMAGES_PER_SECOND", "parameter_findings", "read_parameters"]
+__all__ = ["IMAGES_PER_SECOND", "class_findings", "parameter_findings", "read_parameters"]
 
 IMAGES_PER_SECOND = 115.0
 """Throughput of one GPU in a published log of the algorithm (2018, instance not told): a rough guide, no promise."""
@@ -149,10 +149,7 @@ def _against_data(values: Mapping[str, Any], data: Packed) -> Iterator[Finding]:
         cause = f"an image with {most} objects"
         cure = f"leave it out, or give {longest}"
         yield Finding("label-width", message, "error", values["label_width"], cause, cure)
-    if values["num_classes"] and values["num_classes"] != classes:
-        cause = "another selection of the data set, or the background was counted"
-        message = f"num_classes is not the {classes} classes of the data"
-        yield Finding("class-count", message, "error", values["num_classes"], cause, f"give num_classes={classes}")
+    yield from _classes(values, classes)
     train = data.channels.get("train")
     if train is not None and values["num_training_samples"] not in {None, train.records}:
         message = f"num_training_samples is not the {train.records} images of the train channel"
@@ -162,6 +159,31 @@ def _against_data(values: Mapping[str, Any], data: Packed) -> Iterator[Finding]:
     if most > values["nms_topk"]:
         message = f"an image has {most} objects; detection keeps {values['nms_topk']} at most"
         yield Finding("many-objects", message, "warning", most, cure="cut the images into tiles")
+
+
+def class_findings(plan: TrainingPlan, classes: int) -> Iterator[Finding]:
+    """Check the number of classes of a training job.
+
+    Parameters
+    ----------
+    plan : TrainingPlan
+        The job.
+    classes : int
+        How many the data have; 0 where that is not known.
+
+    Yields
+    ------
+    Finding
+    """
+    if classes:
+        yield from _classes(read_parameters(plan.hyperparameters), classes)
+
+
+def _classes(values: Mapping[str, Any], classes: int) -> Iterator[Finding]:
+    if values["num_classes"] and values["num_classes"] != classes:
+        cause = "another selection of the data set, or the background was counted"
+        message = f"num_classes is not the {classes} classes of the data"
+        yield Finding("class-count", message, "error", values["num_classes"], cause, f"give num_classes={classes}")
 
 
 def _batch(plan: TrainingPlan, values: Mapping[str, Any]) -> Iterator[Finding]:
