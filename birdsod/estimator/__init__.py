@@ -15,10 +15,27 @@ if TYPE_CHECKING:
     from birdsod.estimator._detector import LocalDetector
     from birdsod.estimator._local import LocalEstimator
     from birdsod.estimator._local_job import LocalJob
+    from birdsod.estimator.sagemaker import SageMakerEstimator, SageMakerJob
 
-__all__ = ["Detector", "Estimator", "Job", "LocalDetector", "LocalEstimator", "LocalJob", "Predictor"]
+__all__ = [
+    "Detector",
+    "Estimator",
+    "Job",
+    "LocalDetector",
+    "LocalEstimator",
+    "LocalJob",
+    "Predictor",
+    "SageMakerEstimator",
+    "SageMakerJob",
+]
 
-_HOME = {"LocalDetector": "_detector", "LocalEstimator": "_local", "LocalJob": "_local_job"}
+_HOME = {
+    "LocalDetector": "_detector",
+    "LocalEstimator": "_local",
+    "LocalJob": "_local_job",
+    "SageMakerEstimator": "sagemaker.estimator",
+    "SageMakerJob": "sagemaker.job",
+}
 
 
 def __getattr__(name: str) -> object:

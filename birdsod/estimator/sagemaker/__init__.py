@@ -7,13 +7,39 @@ from typing import TYPE_CHECKING
 from birdsod._lazy import load
 
 if TYPE_CHECKING:
+    from birdsod.estimator.sagemaker.estimator import SageMakerEstimator
     from birdsod.estimator.sagemaker.hosting import Hosting
+    from birdsod.estimator.sagemaker.inputs import Inputs, UploadedInputs
+    from birdsod.estimator.sagemaker.job import SageMakerJob
     from birdsod.estimator.sagemaker.ledger import Ledger, Resource
+    from birdsod.estimator.sagemaker.requests import ChannelPlan, TrainingPlan
     from birdsod.estimator.sagemaker.session import Cloud
 
-__all__ = ["Cloud", "Hosting", "Ledger", "Resource"]
+__all__ = [
+    "ChannelPlan",
+    "Cloud",
+    "Hosting",
+    "Inputs",
+    "Ledger",
+    "Resource",
+    "SageMakerEstimator",
+    "SageMakerJob",
+    "TrainingPlan",
+    "UploadedInputs",
+]
 
-_HOME = {"Cloud": "session", "Hosting": "hosting", "Ledger": "ledger", "Resource": "ledger"}
+_HOME = {
+    "ChannelPlan": "requests",
+    "Cloud": "session",
+    "Hosting": "hosting",
+    "Inputs": "inputs",
+    "Ledger": "ledger",
+    "Resource": "ledger",
+    "SageMakerEstimator": "estimator",
+    "SageMakerJob": "job",
+    "TrainingPlan": "requests",
+    "UploadedInputs": "inputs",
+}
 
 
 def __getattr__(name: str) -> object:

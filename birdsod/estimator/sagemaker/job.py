@@ -1,0 +1,291 @@
+"""A training job in the cloud, running or over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from birdsod import training_log
+from birdsod.errors import CloudError
+from birdsod.estimator.sagemaker.endings import pause
+from birdsod.estimator.sagemaker.faults import asking, is_missing, patient
+from birdsod.estimator.sagemaker.job_cache import read_log, write_log
+from birdsod.estimator.sagemaker.job_facts import OVER, JobFacts
+from birdsod.estimator.sagemaker.session import Cloud
+from birdsod.estimator.sagemaker.telling import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import boto3
+    import pandas as pd
+
+    from birdsod.classes import ClassTable
+    from birdsod.detections import Detections
+    from birdsod.estimator.sagemaker.endpoint import SageMakerDetector
+    from birdsod.estimator.sagemaker.hosting import Hosting
+    from birdsod.estimator.sagemaker.ledger import Ledger
+    from birdsod.image import ImageSource
+    from birdsod.ssd.model import Model
+
+__all__ = ["SageMakerJob"]
+
+
+class SageMakerJob(JobFacts):
+    """A training job on SageMaker: what :meth:`SageMakerEstimator.fit` returns, and :meth:`attach` finds again.
+
+    Parameters
+    ----------
+    cloud : Cloud
+        Account and region.
+    name : str
+        Name of the job.
+    classes : ClassTable, optional
+        What the class ids stand for; by default what was noted beside the job, else the numbers themselves.
+    ledger : Ledger, optional
+        Where what it makes (endpoints, ...) is noted; the user's own by default.
+    poll_seconds : float, default 10.0
+        Time between two looks at a running job.
+    """
+
+    _model: Model | None = None
+
+    @classmethod
+    def attach(
+        cls,
+        name: str,
+        session: boto3.Session | None = None,
+        *,
+        classes: ClassTable | None = None,
+        ledger: Ledger | None = None,
+        poll_seconds: float = 10.0,
+    ) -> Self:
+        """Return a job by its name, running or over, from any machine.
+
+        Parameters
+        ----------
+        name : str
+            Name of the job.
+        session : boto3.Session, optional
+            Whose account and region; boto3's default otherwise.
+        classes, ledger, poll_seconds
+            As for the class.
+
+        Returns
+        -------
+        SageMakerJob
+
+        Raises
+        ------
+        CloudError
+            If there is no such job in this region and account.
+        """
+        job = cls(Cloud.of(session), name, classes=classes, ledger=ledger, poll_seconds=poll_seconds)
+        job.describe()
+        return job
+
+    def wait(self, *, logs: bool = True) -> None:
+        """Wait until the job is over, its states and log lines shown meanwhile.
+
+        An interrupt ends the waiting, not the job; :meth:`stop` ends the job.
+
+        Parameters
+        ----------
+        logs : bool, default True
+            Whether they are printed; a progress bar is shown in any case where someone watches.
+
+        Warns
+        -----
+        UserWarning
+            If the job was ended by a time limit.
+
+        Raises
+        ------
+        TrainingError
+            If the job failed, with the service's reason, the algorithm's own and the lines that led to it.
+        CloudError
+            If the service does not answer; the job goes on.
+        """
+        from birdsod.estimator.sagemaker.following import follow, warn_of_limits, why_failed
+
+        follow(self.cloud, self.name, self.describe, poll_seconds=self.poll_seconds, show=logs)
+        told = self.describe()
+        self._note_end()
+        if told["TrainingJobStatus"] == "Failed":
+            raise why_failed(self.name, told, self.logs())
+        warn_of_limits(self.name, told)
+        if logs and self.saved and told.get("EnableManagedSpotTraining"):
+            say(f"spare capacity saved {self.saved:.0%}: {self.seconds} s trained, {self.billable_seconds} s paid for")
+
+    def stop(self) -> None:
+        """Ask the job to stop and wait until it has; what it has learned so far is kept. Over already: nothing."""
+        if self.status in OVER:
+            return
+        try:
+            with asking("stop the training job", resource=self.name):
+                patient(
+                    lambda: self.cloud.sagemaker.stop_training_job(TrainingJobName=self.name),
+                    seconds=min(1.0, self.poll_seconds),
+                    renew=self.cloud.renewed,
+                )
+        except CloudError:
+            # It may have come to its end by itself just now.
+            if self.status not in OVER:
+                raise
+        while self.status not in OVER:
+            pause(self.poll_seconds)
+        self._note_end()
+
+    def logs(self) -> list[str]:
+        """Return the log lines so far, oldest first; those of a job that is over are kept on this machine.
+
+        Returns
+        -------
+        list of str
+
+        Raises
+        ------
+        CloudError
+            If the service does not give them, and none were kept.
+        """
+        from birdsod.estimator.sagemaker.logs import read_logs
+
+        kept = read_log(self.folder)
+        try:
+            lines = [line.text for line in read_logs(self.cloud, self.name)]
+        except CloudError as error:
+            # Log groups are emptied after a while, and not everyone may read them.
+            if kept or is_missing(error):
+                return kept
+            raise
+        if len(lines) > len(kept) and self.status in OVER:
+            write_log(self.folder, lines)
+        return lines or kept
+
+    def save_logs(self, path: str | Path) -> Path:
+        """Write the log lines so far to a file.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        pathlib.Path
+        """
+        from pathlib import Path
+
+        from birdsod._files import write_text
+
+        write_text(path, "".join(f"{line}\n" for line in self.logs()))
+        return Path(path)
+
+    def metrics(self) -> pd.DataFrame:
+        """Return what the log says about quality, one row an epoch.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``epoch``, ``cross_entropy``, ``smooth_l1``, ``map`` and ``throughput``.
+        """
+        return training_log.to_frame(self.logs())
+
+    def predict(self, image: ImageSource) -> Detections:
+        """Find the objects in one image, in this process and without hosting.
+
+        Parameters
+        ----------
+        image : str, path-like, bytes or numpy.ndarray
+            A file, its bytes, or an RGB array of shape (height, width, 3), ``uint8``.
+
+        Returns
+        -------
+        Detections
+
+        Raises
+        ------
+        ImageError
+            If the image cannot be read.
+        TrainingError
+            If the job has no model (yet).
+        ArtifactError
+            If the model is one that only its own container can run: then :meth:`deploy` it.
+        """
+        return self._loaded().predict(image)
+
+    def predict_batch(self, images: Iterable[ImageSource]) -> list[Detections]:
+        """Find the objects in several images at once, in this process.
+
+        Parameters
+        ----------
+        images : iterable of image source
+            As :meth:`predict` takes them.
+
+        Returns
+        -------
+        list of Detections
+            In the order of the images.
+
+        Raises
+        ------
+        ImageError, TrainingError, ArtifactError
+            As :meth:`predict`.
+        """
+        return self._loaded().predict_batch(images)
+
+    def deploy(self, hosting: Hosting | None = None, *, wait: bool = True) -> SageMakerDetector:
+        """Host the trained model at an endpoint, and wait until it answers.
+
+        Parameters
+        ----------
+        hosting : Hosting, optional
+            On what; one ``ml.m5.large`` by default.
+        wait : bool, default True
+            Whether to wait until it answers.
+
+        Returns
+        -------
+        SageMakerDetector
+            To be used in a ``with`` block, or closed by hand: it costs money until it is.
+
+        Raises
+        ------
+        TrainingError
+            If the job has no model (yet).
+        CloudError, ServingError
+            If hosting fails; nothing that was made for it is left behind.
+        """
+        from birdsod.estimator.sagemaker.endpoint import deploy
+        from birdsod.estimator.sagemaker.hosting import Hosting
+
+        told: Any = self.describe()
+        return deploy(
+            self.cloud,
+            artifact_uri=self.artifact_uri,
+            image=told["AlgorithmSpecification"]["TrainingImage"],
+            role=told["RoleArn"],
+            classes=self.classes,
+            hosting=hosting or Hosting(),
+            ledger=self.ledger,
+            wait=wait,
+            poll_seconds=self.poll_seconds,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.cloud.region!r})"
+
+    def _loaded(self) -> Model:
+        if self._model is None:
+            from birdsod.ssd import load_model
+
+            self._model = load_model(self.artifact)
+        return self._model
+
+    def _note_end(self) -> None:
+        from birdsod.estimator.sagemaker.ledger import Resource
+
+        noted = Resource("training-job", self.name, self.cloud.region, self.cloud.account)
+        # A job that was started elsewhere is on another ledger.
+        if any(entry.resource == noted for entry in self.ledger.open_resources(noted.region, noted.account)):
+            self.ledger.gone(noted)
