@@ -147,7 +147,7 @@ def model_request(
 
 
 def endpoint_config_request(
-    name: str, *, model: str, hosting: Hosting, output_uri: str | None, tags: Mapping[str, str]
+    name: str, *, model: str, hosting: Hosting, output_uri: str, tags: Mapping[str, str]
 ) -> CreateEndpointConfigInputTypeDef:
     """Return the request that creates the configuration of an endpoint.
 
@@ -159,7 +159,7 @@ def endpoint_config_request(
         Name of the model.
     hosting : Hosting
         How it is hosted.
-    output_uri : str or None
+    output_uri : str
         Where asynchronous answers go.
     tags : mapping of str to str
         Tags.
@@ -175,7 +175,7 @@ def endpoint_config_request(
     }
     if hosting.kms_key is not None:
         request["KmsKeyId"] = hosting.kms_key
-    if hosting.asynchronous and output_uri is not None:
+    if hosting.asynchronous:
         request["AsyncInferenceConfig"] = {
             "OutputConfig": {"S3OutputPath": output_uri, "S3FailurePath": f"{output_uri.rstrip('/')}/failures"},
         }

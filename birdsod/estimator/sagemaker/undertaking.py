@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from birdsod.errors import CloudError
 from birdsod.estimator.sagemaker.endings import PATIENCE_SECONDS, end_all
 from birdsod.estimator.sagemaker.faults import asking
-from birdsod.estimator.sagemaker.ledger import KINDS, Resource
+from birdsod.estimator.sagemaker.ledger import CALLER_TAG, KINDS, LEDGER_TAG, Resource
 from birdsod.estimator.sagemaker.resources import WAYS, described, tags_of
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from birdsod.estimator.sagemaker.ledger import Kind, Ledger
     from birdsod.estimator.sagemaker.session import Cloud
+
+    State = Literal["planned", "ours", "adopted"]
 
 __all__ = ["Undertaking"]
 
@@ -42,8 +44,9 @@ class Undertaking:
         self.poll_seconds = poll_seconds
         # The moment of birth is in them, so that they are this undertaking's alone.
         self.tags: dict[str, str] = {**(tags or {}), **ledger.tags(cloud)}
+        self.foreign: tuple[Resource, ...] = ()
         self._ledger = ledger
-        self._planned: dict[Resource, bool] = {}
+        self._planned: dict[Resource, State] = {}
         self._lock = threading.RLock()
 
     @property
@@ -71,7 +74,7 @@ class Undertaking:
             If the service refuses.
         """
         resource = Resource(kind, name, self.cloud.region, self.cloud.account)
-        self._planned[resource] = False
+        self._planned[resource] = "planned"
         self._ledger.plan(resource)
         try:
             with asking("create", resource=str(resource)):
@@ -80,8 +83,18 @@ class Undertaking:
             # A request sent again after its answer was lost is refused, since the first one made it.
             if not self._is_ours(resource):
                 raise
-        self._planned[resource] = True
+        self._planned[resource] = "ours"
         return resource
+
+    def adopt(self, resource: Resource) -> None:
+        """Take on what an earlier session made; :meth:`end` ends it if it is the same ledger's, or the same caller's.
+
+        Parameters
+        ----------
+        resource : Resource
+            The resource.
+        """
+        self._planned[resource] = "adopted"
 
     def end(self, *, patience_seconds: float = PATIENCE_SECONDS) -> dict[Resource, CloudError]:
         """End all that was made, and wait until it is gone.
@@ -122,16 +135,24 @@ class Undertaking:
 
     def _forget_if_not_ours(self, resource: Resource) -> None:
         """Forget what never came into being, or is someone else's who had the name first."""
-        if not self._planned[resource]:
-            self._planned[resource] = self._is_ours(resource)
-        if not self._planned[resource]:
+        state = self._planned[resource]
+        if state == "ours" or self._is_ours(resource, exactly=state == "planned"):
+            self._planned[resource] = "ours"
+        elif state == "planned":
             self._forget(resource)
+        else:
+            del self._planned[resource]
+            self.foreign = (*self.foreign, resource)
 
-    def _is_ours(self, resource: Resource) -> bool:
+    def _is_ours(self, resource: Resource, *, exactly: bool = True) -> bool:
         seconds = min(1.0, self.poll_seconds)
         told = described(self.cloud, resource, seconds=seconds)
         found = None if told is None else tags_of(self.cloud, told[WAYS[resource.kind].arn], seconds=seconds)
-        return found is not None and self.tags.items() <= found.items()
+        if told is None or found is None:
+            return False
+        if exactly:
+            return self.tags.items() <= found.items()
+        return any(found.get(key) == self.tags[key] for key in (LEDGER_TAG, CALLER_TAG))
 
     def _forget(self, resource: Resource) -> None:
         self._ledger.gone(resource)
