@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from birdsod.classes import ClassTable
     from birdsod.recordio._listing import Listing, Told
+    from birdsod.recordio._marks import Filled
     from birdsod.recordio._options import PackOptions
     from birdsod.recordio._shard_plan import Plan
-    from birdsod.recordio._shelf import Filled
 
 __all__ = ["manifest_of", "packed_channel", "sharded_channel", "staged_files"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,27 @@ class Tally:
         self.longest_label = max(self.longest_label, made.label.size)
         self.clipped += made.clipped
         self.dropped += made.dropped
+
+    def after(self, before: Tally) -> Tally:
+        """Return these counts with the notes of an earlier tally before these notes."""
+        return replace(
+            self,
+            clipped=before.clipped + self.clipped,
+            dropped=before.dropped + self.dropped,
+            refused=before.refused + self.refused,
+        )
+
+    @property
+    def lengths(self) -> tuple[int, int, int]:
+        """How many notes there are of each kind."""
+        return len(self.clipped), len(self.dropped), len(self.refused)
+
+    def since(self, lengths: tuple[int, int, int]) -> Tally:
+        """Return these counts with the notes that were made since there were so many."""
+        clipped, dropped, refused = lengths
+        return replace(
+            self, clipped=self.clipped[clipped:], dropped=self.dropped[dropped:], refused=self.refused[refused:]
+        )
 
     def channel(
         self, name: str, pair: Pair, options: PackOptions, *, lst: Path, hashes: tuple[str, str, str]

@@ -10,10 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from birdsod.recordio._journal import head_of
+
 if TYPE_CHECKING:
     from typing import IO
 
-__all__ = ["ASIDE", "PREFIX", "claim", "clear"]
+__all__ = ["ASIDE", "PREFIX", "Busy", "claim", "clear", "hidden_folders", "hold"]
 
 PREFIX = ".birdsod-"
 """How the names of hidden folders begin."""
@@ -22,6 +24,10 @@ ASIDE = "aside"
 """Where previous files wait in one while new ones take their names."""
 
 _OWNER = ".owner"
+
+
+class Busy(Exception):  # noqa: N818 - no error of the user, but an answer
+    """A folder is another's, or may be."""
 
 
 def claim(folder: Path) -> contextlib.ExitStack:
@@ -46,31 +52,69 @@ def claim(folder: Path) -> contextlib.ExitStack:
     return held
 
 
+def hold(folder: Path, *, anywhere: bool = False) -> contextlib.ExitStack:
+    """Claim a folder that another process has left, or raise :class:`Busy`.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    anywhere : bool, default False
+        Whether it may be another machine's, whose locks may be out of sight, or one without a mark.
+    """
+    held = contextlib.ExitStack()
+    try:
+        # For writing, since some network file systems lock nothing else; never made anew.
+        stream = held.enter_context((folder / _OWNER).open("r+", encoding="utf-8"))
+        _take_over(stream, folder, anywhere=anywhere)
+    except BaseException as error:
+        held.close()
+        if anywhere and isinstance(error, FileNotFoundError | ImportError) and folder.is_dir():
+            return claim(folder)
+        if isinstance(error, OSError | ImportError | ValueError):
+            raise Busy from error
+        raise
+    return held
+
+
+def hidden_folders(directory: Path) -> list[Path]:
+    """Return the hidden folders in a directory."""
+    try:
+        with os.scandir(directory) as found:
+            return sorted(Path(entry) for entry in found if entry.name.startswith(PREFIX) and _is_folder(entry))
+    except OSError:
+        return []
+
+
 def clear(directory: Path) -> None:
-    """Remove the hidden folders whose processes are dead; leave those of which that is not certain."""
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:
-        found = [Path(entry) for entry in entries if entry.name.startswith(PREFIX) and _is_folder(entry)]
-        for folder in found:
-            with contextlib.suppress(OSError, ImportError, ValueError):
-                _clear_one(folder)
+    """Remove the hidden folders whose processes are dead; leave those of which that is not certain.
+
+    A run that can be resumed is left to the next one that packs the same.
+    """
+    for folder in hidden_folders(directory):
+        if head_of(folder) is None:
+            with contextlib.suppress(Busy), hold(folder):
+                aside = folder / ASIDE
+                # Killed while files took their names: the previous ones may be nowhere else.
+                if not (aside.is_dir() and any(aside.iterdir())):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
 
 
-def _clear_one(folder: Path) -> None:
-    # For writing, since some network file systems lock nothing else; never made anew.
-    with (folder / _OWNER).open("r+", encoding="utf-8") as stream:
-        # The locks of another machine may be out of sight.
-        if stream.read() != platform.node():
-            return
-        _lock(stream)
-        aside = folder / ASIDE
-        # Killed while files took their names: the previous ones may be nowhere else.
-        if aside.is_dir() and any(aside.iterdir()):
-            return
-        shutil.rmtree(folder, ignore_errors=True)
+def _take_over(stream: IO[str], folder: Path, *, anywhere: bool) -> None:
+    if stream.read() != platform.node() and not anywhere:
+        raise Busy
+    _lock(stream)
+    # Who held it may have removed it meanwhile.
+    if not (folder / _OWNER).exists():
+        raise Busy
+    stream.seek(0)
+    stream.truncate()
+    stream.write(platform.node())
+    stream.flush()
 
 
 def _lock(stream: IO[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from birdsod import _files
 from birdsod.classes import ClassTable
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from birdsod.lstwriter import ClippedBox
+
 __all__ = [
     "MANIFEST",
     "SCHEMA",
+    "Notes",
     "channel_json",
     "checked",
     "fields",
@@ -38,6 +41,14 @@ SCHEMA = 1
 _AGAIN = "pack again"
 _NUMBERS = ("listed", "records", "objects", "most_objects", "longest_label", "bytes")
 _HASHES = ("sha256", "idx_sha256", "lst_sha256")
+
+
+class Notes(TypedDict):
+    """Boxes and images that did not go in as they were."""
+
+    clipped: tuple[ClippedBox, ...]
+    dropped: tuple[DroppedBox, ...]
+    refused: tuple[RefusedImage, ...]
 
 
 def manifest_text(channels: Mapping[str, PackedChannel], class_table: ClassTable) -> str:
@@ -124,13 +135,20 @@ def channel_json(channel: PackedChannel) -> dict[str, object]:
 
 def fields(folder: Path, stem: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a row says, for files of a name."""
-    from birdsod.lstwriter import ClippedBox
-
     return {
         **{ending: folder / f"{stem}.{ending}" for ending in ("lst", "rec", "idx")},
         **{name: int(row[name]) for name in _NUMBERS},
         **{name: str(row[name]) for name in _HASHES},
         "options": PackOptions(**row["options"]),
+        **notes(row),
+    }
+
+
+def notes(row: Mapping[str, Any]) -> Notes:
+    """Return what a row says of boxes and images that did not go in as they were."""
+    from birdsod.lstwriter import ClippedBox
+
+    return {
         "clipped": tuple(ClippedBox(**_tuples(box)) for box in row["clipped"]),
         "dropped": tuple(DroppedBox(**_tuples(box)) for box in row["dropped"]),
         "refused": tuple(RefusedImage(**image) for image in row["refused"]),

@@ -42,6 +42,7 @@ class _How(TypedDict, total=False):
     on_error: OnError
     overwrite: bool
     outside: Literal["clip", "raise"]
+    resume: bool
 
 
 @overload
@@ -96,6 +97,7 @@ def pack(  # noqa: PLR0913 - the options that im2rec's users know, all of them n
     outside: Literal["clip", "raise"] = "clip",
     shards: int | str | None = None,
     shard: tuple[int, int] | None = None,
+    resume: bool = False,
 ) -> Packed | Sharded:
     """Pack data sets into record files, one a channel, for training here or in the cloud.
 
@@ -145,6 +147,11 @@ def pack(  # noqa: PLR0913 - the options that im2rec's users know, all of them n
         ``(3, 16)`` packs only the shard that ``shards=16`` would number 3 (they count from 0), and writes
         ``shards-00003-of-00016.json``: the jobs of an array pack side by side and need not know each other.
         :meth:`Sharded.open` reads what all have packed.
+    resume : bool, default False
+        Go on where a run with the same channels and options was stopped: killed, without power, or, if it too was
+        told to resume, by an error or Ctrl-C. At most a thousand images or 64 MiB are done again, and the bytes
+        are those of a run that was never stopped. Every run keeps the journal that this needs; without ``resume``
+        what was left is cleared away. Where there is nothing to resume, packing starts from the start.
 
     Returns
     -------
@@ -170,7 +177,8 @@ def pack(  # noqa: PLR0913 - the options that im2rec's users know, all of them n
         plan.check(name, len(dataset))
     folder = Path(os.path.abspath(directory))  # noqa: PTH100 - resolve() would follow links and rename the files
     run = Run(options, jobs, on_error, executor)
-    return pack_channels(Request(channels, class_table, folder, plan, run, outside, overwrite=overwrite))
+    request = Request(channels, class_table, folder, plan, run, outside, overwrite=overwrite, resume=resume)
+    return pack_channels(request)
 
 
 def _check_kinds(channels: object) -> None:

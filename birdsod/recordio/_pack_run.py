@@ -7,27 +7,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from birdsod import _files
-from birdsod.errors import BirdsodError
+from birdsod.errors import BirdsodError, RecordError
 from birdsod.recordio._assembly import manifest_of, packed_channel, sharded_channel, staged_files
 from birdsod.recordio._channel import check_filled, fill
 from birdsod.recordio._listing import list_channel, tasks
 from birdsod.recordio._manifest import MANIFEST, read_manifest
+from birdsod.recordio._marks import Shelved
+from birdsod.recordio._resume import Begun, begin, head
 from birdsod.recordio._shard_manifest import SHARDS, is_shard_file, part_name, read_shards, shard_files, shard_stem
 from birdsod.recordio._shelf import Shelf
 from birdsod.recordio._staging import Staging, refuse_existing, writing
+from birdsod.recordio._taking import START_ANEW, Purpose, publishing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from birdsod.classes import ClassTable
     from birdsod.dataset import DetectionDataset
     from birdsod.recordio._channel import Run
+    from birdsod.recordio._journal import Journal
     from birdsod.recordio._listing import Listing
+    from birdsod.recordio._marks import Filled
     from birdsod.recordio._packed import Packed, PackedChannel
     from birdsod.recordio._shard_plan import Plan
     from birdsod.recordio._sharded import Sharded, ShardedChannel
-    from birdsod.recordio._shelf import Filled
 
 __all__ = ["Request", "pack_channels"]
 
@@ -45,6 +49,12 @@ class Request:
     run: Run
     outside: Literal["clip", "raise"]
     overwrite: bool
+    resume: bool
+
+    @property
+    def purpose(self) -> Purpose:
+        """What is packed, told from what other runs pack."""
+        return Purpose(tuple(self.channels), self.plan.count, self.plan.most_bytes, self.plan.only)
 
     @property
     def manifest(self) -> str:
@@ -56,26 +66,52 @@ class Request:
 
 def pack_channels(request: Request) -> Packed | Sharded:
     """Pack all channels; their files appear together."""
-    refuse_existing(_known_files(request), overwrite=request.overwrite)
+    if not request.resume:
+        refuse_existing(_known_files(request), overwrite=request.overwrite)
     finals: dict[str, str] = {}
     channels: list[PackedChannel | ShardedChannel] = []
-    with Staging(request.folder) as staging:
-        for listing in _listings(request, staging.folder):
-            filled = _fill(request, listing, staging.folder)
+    with Staging(request.folder, purpose=request.purpose, resume=request.resume) as staging:
+        # A run that is resumed may have been stopped while its files took these names.
+        refuse_existing(_known_files(request), overwrite=request.overwrite)
+        listings = _listings(request, staging.folder)
+        with _beginning(request, staging.folder, listings) as (journal, shelves):
+            for listing in listings:
+                filled = _fill(request, listing, journal, shelves.get(listing.name, Shelved()))
+                with writing(request.folder):
+                    channel = _channel(request, listing, filled)
+                # One part of many may be empty where the others are not.
+                records = channel.records if request.plan.only is None else 1
+                check_filled(channel.name, records, channel.refused, request.run, channel.listed)
+                channels.append(channel)
+                finals |= dict(staged_files(channel, filled, listing.lst))
+            packed, text = manifest_of(request.folder, channels, request.class_table)
+            finals[request.manifest] = request.manifest
             with writing(request.folder):
-                channel = _channel(request, listing, filled)
-            # One part of many may be empty where the others are not.
-            records = channel.records if request.plan.only is None else 1
-            check_filled(channel.name, records, channel.refused, request.run, channel.listed)
-            channels.append(channel)
-            finals |= dict(staged_files(channel, filled, listing.lst))
-        packed, text = manifest_of(request.folder, channels, request.class_table)
-        with writing(request.folder):
-            _files.write_text(staging.folder / request.manifest, text)
-        finals[request.manifest] = request.manifest
+                _files.write_text(staging.folder / request.manifest, text)
+                journal.add(publishing(finals, staging.folder))
         refuse_existing([request.folder / name for name in finals.values()], overwrite=request.overwrite)
         staging.publish(finals, gone=sorted(_gone(request, finals.values())) if request.overwrite else ())
     return packed
+
+
+@contextlib.contextmanager
+def _beginning(request: Request, folder: Path, listings: Sequence[Listing]) -> Iterator[Begun]:
+    """Begin or resume, and close the journal at the end."""
+    with writing(request.folder):
+        begun = begin(folder, head(request.purpose, request.run.options, listings, outside=request.outside))
+    with contextlib.closing(begun.journal):
+        _check_refused(request, begun)
+        yield begun
+
+
+def _check_refused(request: Request, begun: Begun) -> None:
+    """Refuse to go on as if no image had been refused."""
+    tallies = [part.tally for shelf in begun.shelves.values() for part in (*shelf.filled, shelf.opened) if part]
+    refused = [image for tally in tallies for image in tally.refused]
+    if request.run.on_error == "raise" and refused:
+        message = f"the run that was stopped here refused {len(refused)} images"
+        cure = f'pack with on_error="skip" or "collect", {START_ANEW}'
+        raise RecordError(message, path=request.folder, value=refused[0].name, cause=refused[0].reason, cure=cure)
 
 
 def _known_files(request: Request) -> list[Path]:
@@ -103,15 +139,17 @@ def _listings(request: Request, folder: Path) -> list[Listing]:
     return listings
 
 
-def _fill(request: Request, listing: Listing, folder: Path) -> list[Filled]:
-    """Pack the images of a channel."""
+def _fill(request: Request, listing: Listing, journal: Journal, shelved: Shelved) -> list[Filled]:
+    """Pack the images of a channel that are not packed yet."""
     cuts = request.plan.cuts(listing.positions, len(listing.dataset))
+    if shelved.holds_all_of(cuts):
+        return shelved.filled
     with writing(request.folder / f"{listing.name}.rec"):
-        shelf = Shelf(folder, listing.name, cuts)
+        shelf = Shelf(listing.lst.parent, listing.name, cuts, journal, shelved)
         with contextlib.closing(shelf):
+            done, total = shelf.row - cuts.begin, cuts.end - cuts.begin
             remaining = tasks(listing, shelf.row, cuts.end)
-            total = cuts.end - cuts.begin
-            fill(remaining, shelf.put, request.run, name=listing.name, total=total)
+            fill(remaining, shelf.put, request.run, name=listing.name, total=total, done=done)
             return shelf.finish()
 
 

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 from birdsod._files import flush_folder
 from birdsod.errors import RecordError
+from birdsod.recordio._journal import head_of
 from birdsod.recordio._leftovers import ASIDE, PREFIX, claim, clear
+from birdsod.recordio._taking import Taken, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
     from typing import Self
+
+    from birdsod.recordio._taking import Purpose
 
 __all__ = ["Staging", "refuse_existing", "writing"]
 
@@ -26,38 +30,50 @@ class Staging:
     """A hidden folder beside the final names, where files grow until all are whole.
 
     Leaving its ``with`` block removes it and what is still in it, whatever happened. What a killed process left
-    goes when the next one stages there.
+    goes when the next one stages there, unless it can be resumed.
 
     Parameters
     ----------
     directory : Path
         Where the files will appear; made if it is not there, and removed again if nothing appears.
+    purpose : Purpose, optional
+        What is packed, for a run that keeps a journal.
+    resume : bool, default False
+        Whether to take up the folder of a run of this purpose that was stopped, and to leave it if an error stops
+        this one too.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, purpose: Purpose | None = None, resume: bool = False) -> None:
         self._directory = directory
+        self._purpose = purpose
+        self._resume = resume
         self._vain = not directory.exists()
 
     def __enter__(self) -> Self:
         with writing(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True)
             clear(self._directory)
-            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._directory))
-        try:
-            self._claim = claim(self.folder)
-        except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise
+            taken = take(self._directory, self._purpose, resume=self._resume) if self._purpose else None
+            self.folder, self._claim = taken or self._fresh()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if kind is None or not self._resume or head_of(self.folder) is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
         self._claim.close()
         if self._vain:
             with contextlib.suppress(OSError):
                 self._directory.rmdir()
+
+    def _fresh(self) -> Taken:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._directory))
+        try:
+            return Taken(folder, claim(folder))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def publish(self, names: Sequence[str] | Mapping[str, str], *, gone: Sequence[str] = ()) -> None:
         """Give files their final names; on an error the previous ones come back.
@@ -72,7 +88,7 @@ class Staging:
         """
         finals = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
         aside = self.folder / ASIDE
-        aside.mkdir()
+        aside.mkdir(exist_ok=True)
         try:
             with writing(self._directory):
                 for name in reversed(finals.values()):

@@ -1,0 +1,199 @@
+"""Marks in the journal: how far a record file is safe on disk, and reading them again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from birdsod.recordio._channel import Tally
+from birdsod.recordio._manifest import notes
+from birdsod.recordio._writer import Kept, Stretch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from birdsod.recordio._journal import Entry
+    from birdsod.recordio._shard_plan import Cuts
+
+__all__ = ["Filled", "Mark", "Opened", "Shelved", "reread", "staged_stem"]
+
+_BLOCK = 1 << 20
+_COUNTS = ("listed", "records", "objects", "most_objects", "longest_label")
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A record file that is whole.
+
+    Parameters
+    ----------
+    index : int
+        Its number.
+    begin, end : int
+        Its rows of the list.
+    rec, idx : Path
+        The files.
+    bytes : int
+        Size of the record file.
+    sha256, idx_sha256 : str
+        SHA-256 of both.
+    tally : Tally
+        What is in it.
+    """
+
+    index: int
+    begin: int
+    end: int
+    rec: Path
+    idx: Path
+    bytes: int
+    sha256: str
+    idx_sha256: str
+    tally: Tally
+
+
+class Opened(NamedTuple):
+    """A record file to go on with: its first row, the next one, what is in it, and what of it is kept."""
+
+    begin: int
+    row: int
+    tally: Tally
+    kept: Kept | None = None
+    paths: tuple[Path, ...] = ()
+
+
+@dataclass(slots=True)
+class Shelved:
+    """The record files of a channel that are safe."""
+
+    filled: list[Filled] = field(default_factory=list)
+    opened: Opened | None = None
+
+    def holds_all_of(self, cuts: Cuts) -> bool:
+        """Whether nothing is left to do."""
+        whole = len(self.filled) > len(cuts.starts) and self.filled[-1].end == cuts.end
+        return whole and self.opened is None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a record file is safe.
+
+    Parameters
+    ----------
+    channel : str
+        Its channel.
+    index : int
+        Its number.
+    begin, row : int
+        Its first row of the list, and the one after its last.
+    is_whole : bool
+        Whether nothing follows in this file.
+    bytes, idx_bytes : int
+        How far both files go.
+    sha256, idx_sha256 : str
+        SHA-256 of both so far.
+    tally : Tally
+        The counts of all so far, and the notes since the mark before.
+    """
+
+    channel: str
+    index: int
+    begin: int
+    row: int
+    is_whole: bool
+    bytes: int
+    idx_bytes: int
+    sha256: str
+    idx_sha256: str
+    tally: Tally
+
+    def to_json(self) -> Entry:
+        """Return the entry of the journal."""
+        return {"mark": asdict(self)}
+
+    @classmethod
+    def from_json(cls, entry: Entry) -> Mark | None:
+        """Return the mark of an entry, if it is one."""
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            content = dict(entry["mark"])
+            told = content.pop("tally")
+            lists = {name: list(rows) for name, rows in notes(told).items()}  # type: ignore[call-overload]
+            return cls(**content, tally=Tally(**{name: told[name] for name in _COUNTS}, **lists))
+        return None
+
+
+def staged_stem(name: str, index: int) -> str:
+    """Return what the files are called before their number is known."""
+    return f"{name}-{index:05d}"
+
+
+def reread(folder: Path, marks: Iterable[tuple[Mark, int]]) -> tuple[dict[str, Shelved], int]:
+    """Return what the files hold of what the marks say, and where the last mark ends that is true.
+
+    Each byte that is kept is read and hashed again, so that what the disk lost is not taken for safe.
+    """
+    shelves: dict[str, Shelved] = {}
+    good = 0
+    with contextlib.ExitStack() as held:
+        files: _Files | None = None
+        for mark, end in marks:
+            shelf = shelves.setdefault(mark.channel, Shelved())
+            if shelf.opened is None:
+                held.close()
+                files = _Files.of(folder / staged_stem(mark.channel, mark.index), held)
+            kept = None if files is None else files.kept(mark)
+            if files is None or kept is None:
+                break
+            good = end
+            _put(shelf, mark, kept, files)
+    return shelves, good
+
+
+class _Files:
+    """Both files of a record file, read along its marks."""
+
+    def __init__(self, rec: Path, idx: Path, held: contextlib.ExitStack) -> None:
+        self.rec = rec
+        self.idx = idx
+        self._reading = tuple((held.enter_context(path.open("rb")), hashlib.sha256()) for path in (rec, idx))
+
+    @classmethod
+    def of(cls, stem: Path, held: contextlib.ExitStack) -> _Files | None:
+        with contextlib.suppress(FileNotFoundError):
+            # Not with_suffix: a channel may have a point in its name.
+            return cls(stem.with_name(f"{stem.name}.rec"), stem.with_name(f"{stem.name}.idx"), held)
+        return None
+
+    def kept(self, mark: Mark) -> Kept | None:
+        """Read on to a mark; return what is kept if both files agree with it."""
+        said = ((mark.bytes, mark.sha256), (mark.idx_bytes, mark.idx_sha256))
+        rec, idx = (_read_on(*reading, *end) for reading, end in zip(self._reading, said, strict=True))
+        return Kept(rec, idx, mark.tally.records) if rec and idx else None
+
+
+def _read_on(stream: IO[bytes], digest: hashlib._Hash, size: int, sha256: str) -> Stretch | None:
+    for block in _blocks(stream, size - stream.tell()):
+        digest.update(block)
+    agrees = stream.tell() == size and digest.hexdigest() == sha256
+    return Stretch(size, digest.copy()) if agrees else None
+
+
+def _blocks(stream: IO[bytes], length: int) -> Iterator[bytes]:
+    while length > 0 and (block := stream.read(min(length, _BLOCK))):
+        length -= len(block)
+        yield block
+
+
+def _put(shelf: Shelved, mark: Mark, kept: Kept, files: _Files) -> None:
+    """Add what a mark says to what is safe."""
+    tally = mark.tally.after(shelf.opened.tally if shelf.opened else Tally())
+    if not mark.is_whole:
+        shelf.opened = Opened(mark.begin, mark.row, tally, kept, (files.rec, files.idx))
+        return
+    shelf.opened = None
+    sizes_and_hashes = (mark.bytes, mark.sha256, mark.idx_sha256)
+    shelf.filled.append(Filled(mark.index, mark.begin, mark.row, files.rec, files.idx, *sizes_and_hashes, tally))

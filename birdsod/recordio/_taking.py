@@ -1,0 +1,137 @@
+"""What a stopped run left in a folder: taken up, cleared away, or left to its own next run."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from birdsod import _files
+from birdsod.errors import RecordError
+from birdsod.recordio._journal import JOURNAL, entries, head_of
+from birdsod.recordio._leftovers import ASIDE, Busy, hidden_folders, hold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from birdsod.recordio._journal import Entry
+
+__all__ = ["START_ANEW", "Purpose", "Taken", "publishing", "take"]
+
+START_ANEW = "or leave out resume to pack from the start"
+_PUBLISHING = "publishing"
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a run packs: runs of one purpose write the same files.
+
+    Parameters
+    ----------
+    channels : tuple of str
+        Their names.
+    count, most_bytes, only : int, optional
+        Number or size of shards, and the one that is packed.
+    """
+
+    channels: tuple[str, ...]
+    count: int | None
+    most_bytes: int | None
+    only: int | None
+
+    def is_apart_from(self, other: Purpose) -> bool:
+        """Whether the two write other files and may go on side by side, as the jobs of an array do."""
+        if not set(self.channels) & set(other.channels):
+            return True
+        alone = self.only is not None and other.only is not None
+        return alone and self.count == other.count and self.only != other.only
+
+    def __str__(self) -> str:
+        if self.only is not None:
+            cut = f", shard={(self.only, self.count)}"
+        elif self.most_bytes is not None:
+            cut = f", shards of {self.most_bytes} bytes"
+        else:
+            cut = f", shards={self.count}" if self.count is not None else ""
+        return f"channels {', '.join(self.channels)}{cut}"
+
+
+class Taken(NamedTuple):
+    """A folder that a run has for itself until ``claim`` is closed."""
+
+    folder: Path
+    claim: contextlib.ExitStack
+
+
+def take(directory: Path, purpose: Purpose, *, resume: bool) -> Taken | None:
+    """Return what an earlier run of the purpose left, if it is to be resumed; else clear it away.
+
+    What belongs to runs that write other files stays.
+    """
+    for folder, left in _journaled(directory):
+        if purpose.is_apart_from(left):
+            continue
+        if resume and left != purpose:
+            message = "the run that was stopped here packed something else"
+            cure = f"give the same channels and shards, {START_ANEW}"
+            raise RecordError(message, path=directory, value=str(left), cause=f"this one packs {purpose}", cure=cure)
+        claim = _held(folder, directory, resume=resume)
+        if claim is None:
+            continue
+        _put_back(folder, directory)
+        if resume:
+            return Taken(folder, claim)
+        shutil.rmtree(folder, ignore_errors=True)
+        claim.close()
+    return None
+
+
+def publishing(finals: dict[str, str], folder: Path) -> Entry:
+    """Return the entry that tells which files are about to take which names."""
+    return {_PUBLISHING: {staged: [final, _files.sha256(folder / staged)] for staged, final in finals.items()}}
+
+
+def _journaled(directory: Path) -> Iterator[tuple[Path, Purpose]]:
+    for folder in hidden_folders(directory):
+        head = head_of(folder)
+        if head is not None:
+            with contextlib.suppress(KeyError, TypeError):
+                content = head["purpose"]
+                yield folder, Purpose(**{**content, "channels": tuple(content["channels"])})
+
+
+def _held(folder: Path, directory: Path, *, resume: bool) -> contextlib.ExitStack | None:
+    """Return the claim on a folder; None if another process may have it."""
+    try:
+        # Whoever resumes knows that the run has stopped, wherever it ran; else another machine's is left alone.
+        return hold(folder, anywhere=resume)
+    except Busy as busy:
+        if not resume:
+            return None
+        cause = "the run to resume still goes on, or has been resumed already"
+        raise RecordError("another process packs this", path=directory, cause=cause, cure="wait for it") from busy
+
+
+def _put_back(folder: Path, directory: Path) -> None:
+    """Undo that files had begun to take their final names: the new come back, and then the previous ones."""
+    aside = folder / ASIDE
+    if not aside.is_dir():
+        return
+    for staged, (final, sha256) in _published(folder).items():
+        path = directory / final
+        # By its hash, since another may have taken the place.
+        if not (folder / staged).exists() and path.is_file() and _files.sha256(path) == sha256:
+            path.rename(folder / staged)
+    for previous in aside.iterdir():
+        if not (directory / previous.name).exists():
+            previous.rename(directory / previous.name)
+    shutil.rmtree(aside)
+
+
+def _published(folder: Path) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for entry, _ in entries(folder / JOURNAL):
+        found = entry.get(_PUBLISHING, found)
+    return found
