@@ -32,6 +32,7 @@ ROOMS = (
     "metrics",
     "hyperparameters",
     "training_log",
+    "mxnet",
     "ssd",
     "serving",
     "estimator",
