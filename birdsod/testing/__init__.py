@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from birdsod.testing._boxes import boxes_anywhere, boxes_inside, image_sizes, whole_boxes_inside
     from birdsod.testing._datasets import DrawnCub, DrawnImage, cub_folders, datasets
     from birdsod.testing._detections import class_tables, detections, ground_truth_and_predictions
+    from birdsod.testing._fake_sagemaker.fake import AliveResource, FakeSageMaker
     from birdsod.testing._images import IMAGE_KINDS, ORIENTED_KINDS, ImageFile, image_bytes, image_files, pixels
     from birdsod.testing._lists import ListedImages, MadeImage, image_names, list_lines, listed_images
     from birdsod.testing._photos import Photo, photos
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 # name -> module of this package that holds it
 _HOME: dict[str, str] = {
+    "AliveResource": "_fake_sagemaker.fake",
     "DrawnCub": "_datasets",
     "DrawnImage": "_datasets",
+    "FakeSageMaker": "_fake_sagemaker.fake",
     "IMAGE_KINDS": "_images",
     "ImageFile": "_images",
     "ListedImages": "_lists",
@@ -54,8 +57,10 @@ _HOME: dict[str, str] = {
 __all__ = [
     "IMAGE_KINDS",
     "ORIENTED_KINDS",
+    "AliveResource",
     "DrawnCub",
     "DrawnImage",
+    "FakeSageMaker",
     "ImageFile",
     "ListedImages",
     "MadeImage",

@@ -1,0 +1,131 @@
+"""Endpoints: created, updated, described, deleted; their states go on with each look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from birdsod.testing._fake_sagemaker.errors import invalid
+from birdsod.testing._fake_sagemaker.listing import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from birdsod.testing._fake_sagemaker.world import Json, Kept, Region
+
+__all__ = ["OPERATIONS", "gone"]
+
+_SETTLED = {"InService", "Failed", "OutOfService", "UpdateRollbackFailed"}
+
+
+def create_endpoint(region: Region, request: Json) -> Json:
+    name = request["EndpointName"]
+    if name in region.endpoints:
+        raise invalid(f'Cannot create already existing endpoint "{region.endpoints[name].arn}".')
+    _check_config(region, request)
+    kept = region.endpoints[name] = region.keep("endpoint", name, request)
+    kept.more = {"states": _states(region), "config": request["EndpointConfigName"], "seen": False}
+    return {"EndpointArn": kept.arn}
+
+
+def update_endpoint(region: Region, request: Json) -> Json:
+    kept = _found(region, request)
+    _check_settled(kept)
+    _check_config(region, request)
+    last = _states(region)[-1]
+    kept.more |= {"states": ["Updating", last], "config": request["EndpointConfigName"], "seen": False}
+    return {"EndpointArn": kept.arn}
+
+
+def _states(region: Region) -> list[str]:
+    script = region.world.scripts.endpoint
+    if script.failure is None:
+        return list(script.states)
+    return [*(state for state in script.states if state not in _SETTLED), "Failed"]
+
+
+def describe_endpoint(region: Region, request: Json) -> Json:
+    kept = _found(region, request)
+    states = kept.more["states"]
+    if kept.more["seen"] and len(states) > 1:
+        states.pop(0)
+        kept.modified = region.world.now()
+    kept.more["seen"] = True
+    if states[0] == "Gone":
+        gone(region, kept)
+        _found(region, request)
+    reason = region.world.scripts.endpoint.failure
+    variants = region.configs[kept.more["config"]].request["ProductionVariants"] if _has_config(region, kept) else []
+    return {
+        "EndpointName": kept.name,
+        "EndpointArn": kept.arn,
+        "EndpointConfigName": kept.more["config"],
+        "EndpointStatus": states[0],
+        "CreationTime": kept.created,
+        "LastModifiedTime": kept.modified,
+        "ProductionVariants": [{"VariantName": variant["VariantName"]} for variant in variants],
+        **({"FailureReason": reason} if states[0] == "Failed" and reason else {}),
+    }
+
+
+def _has_config(region: Region, kept: Kept) -> bool:
+    return kept.more["config"] in region.configs and kept.more["states"][0] in {"InService", "Updating"}
+
+
+def delete_endpoint(region: Region, request: Json) -> Json:
+    kept = _found(region, request)
+    _check_settled(kept)
+    looks = region.world.scripts.endpoint.deleting
+    if looks:
+        kept.more |= {"states": [*["Deleting"] * looks, "Gone"], "seen": False}
+    else:
+        gone(region, kept)
+    return {}
+
+
+def gone(region: Region, kept: Kept) -> None:
+    """Forget an endpoint, and end what answers for it."""
+    server = kept.more.pop("server", None)
+    if server is not None:
+        server.close()
+    region.drop(kept, region.endpoints)
+
+
+def list_endpoints(region: Region, request: Json) -> Json:
+    return listed(region.endpoints.values(), request, "Endpoints", _row, lambda kept: str(kept.more["states"][0]))
+
+
+def _row(kept: Kept) -> Json:
+    return {
+        "EndpointName": kept.name,
+        "EndpointArn": kept.arn,
+        "CreationTime": kept.created,
+        "LastModifiedTime": kept.modified,
+        "EndpointStatus": kept.more["states"][0],
+    }
+
+
+def _check_settled(kept: Kept) -> None:
+    if kept.more["states"][0] not in _SETTLED:
+        raise invalid(f'Cannot update in-progress endpoint "{kept.arn}".')
+
+
+def _check_config(region: Region, request: Json) -> None:
+    name = request["EndpointConfigName"]
+    if name not in region.configs:
+        raise invalid(f'Could not find endpoint configuration "{region.arn("endpoint-config", name)}".')
+
+
+def _found(region: Region, request: Json) -> Kept:
+    name = request["EndpointName"]
+    if name not in region.endpoints:
+        raise invalid(f'Could not find endpoint "{region.arn("endpoint", name)}".')
+    return region.endpoints[name]
+
+
+OPERATIONS: Mapping[str, Callable[[Region, Json], Json]] = {
+    "CreateEndpoint": create_endpoint,
+    "DeleteEndpoint": delete_endpoint,
+    "DescribeEndpoint": describe_endpoint,
+    "ListEndpoints": list_endpoints,
+    "UpdateEndpoint": update_endpoint,
+}

@@ -1,0 +1,68 @@
+"""Sessions that are wired to a fake, by a configuration of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from birdsod.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    import boto3
+
+__all__ = ["SERVICES", "wired"]
+
+SERVICES = ("SAGEMAKER", "SAGEMAKER_RUNTIME", "CLOUDWATCH_LOGS", "S3", "IAM", "STS", "SERVICE_QUOTAS")
+"""The services of the fake, as environment variables name them."""
+
+
+def wired(url: str, region: str, key: str, secret: str, token: str | None = None) -> boto3.Session:
+    """Return a session all of whose clients speak to one address.
+
+    Parameters
+    ----------
+    url : str
+        The address.
+    region : str
+        Region of the session.
+    key, secret, token : str
+        Credentials.
+
+    Returns
+    -------
+    boto3.Session
+
+    Raises
+    ------
+    MissingDependencyError
+        If boto3 is not installed.
+    """
+    try:
+        import boto3
+        import botocore.session
+        from botocore.config import Config
+    except ImportError as error:
+        raise MissingDependencyError("boto3 is not installed", cure='pip install "birdsod[testing]"') from error
+
+    class WiredSession(botocore.session.Session):
+        """Gives every client the address, which nothing in the environment or a configuration file overrules."""
+
+        def create_client(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as the base class
+            # Proxies of the environment would be asked for the loopback address.
+            config = Config(proxies={}, retries={"mode": "standard"})
+            given = options.get("config")
+            options["config"] = config if given is None else config.merge(given)
+            if options.get("endpoint_url") is None:
+                options["endpoint_url"] = url
+            return super().create_client(*args, **options)
+
+    # Neither the user's profile nor the user's files have a say.
+    inner = WiredSession(session_vars={"profile": (None, None, None, None)})
+    inner.set_config_variable("config_file", "/dev/null")
+    inner.set_config_variable("credentials_file", "/dev/null")
+    return boto3.Session(
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        aws_session_token=token,
+        region_name=region,
+        botocore_session=inner,
+    )
