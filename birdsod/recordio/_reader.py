@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 
@@ -12,10 +12,11 @@ from birdsod.recordio._faults import FaultError
 from birdsod.recordio._framing import read_frame, scan
 from birdsod.recordio._index import check_cover, parse_index
 from birdsod.recordio._ranges import BLOCK, ends_of, fetched, payload_at, scan_source
-from birdsod.recordio._record import Record, parse_record
+from birdsod.recordio._record import Record, parse_record, whole_record
 from birdsod.recordio._sources import source_of
 
 if TYPE_CHECKING:
+    import mmap
     import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
@@ -105,6 +106,7 @@ class RecordReader:
         self._offsets.setflags(write=False)
         # Where a record ends matters to no one who has the bytes.
         self._view = self._source.view
+        self._data = None if self._view is None else cast("bytes | mmap.mmap", self._view.obj)
         self._ends = offsets if self._view is not None else ends_of(offsets, self._source.size)
         self._positions: dict[int, int] | None = None
         self._closed = False
@@ -243,7 +245,7 @@ class RecordReader:
     def close(self) -> None:
         """Let go of the file; views that :meth:`payload` gave stay valid."""
         self._closed = True
-        self._view = None
+        self._view = self._data = None
         self._source.close()
 
     def _in_turn(self, positions: Sequence[int]) -> Iterator[Record]:
@@ -263,6 +265,10 @@ class RecordReader:
         yield from self.read(block)
 
     def _record(self, position: int, view: memoryview | None = None) -> Record:
+        # Once only: another thread may close the reader.
+        data = self._data
+        if data is not None and (record := whole_record(data, self._offsets.item(position))) is not None:
+            return record
         payload = self._payload(position, view)
         try:
             return parse_record(payload)
@@ -286,11 +292,12 @@ class RecordReader:
             raise RecordError("the reader is closed", path=self.path)
 
     def _checked(self, position: int | np.integer) -> int:
-        try:
-            return range(len(self))[operator.index(position)]
-        except IndexError:
-            message = f"position {position} is outside {len(self)} records"
-            raise IndexError(message) from None
+        count = len(self._offsets)
+        place = operator.index(position)
+        if not -count <= place < count:
+            message = f"position {position} is outside {count} records"
+            raise IndexError(message)
+        return place if place >= 0 else place + count
 
     def _scanned(self) -> NDArray[np.int64]:
         offsets: list[int] = []

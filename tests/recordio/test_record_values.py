@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from birdsod.errors import RecordError
 from birdsod.recordio import MAGIC, Record, RecordHeader, RecordReader
 from birdsod.recordio._faults import Fault, FaultError
+from birdsod.recordio._framing import framed, read_frame
 from birdsod.recordio._label import DetectionLabel, detection_label, is_detection_label
-from birdsod.recordio._record import parse_record, record_head
+from birdsod.recordio._record import parse_record, record_head, whole_record
 from birdsod.testing import detection_labels, image_ids, image_records, labels
 
 if TYPE_CHECKING:
@@ -54,6 +56,25 @@ def test_the_head_is_what_struct_packs(key: int, second: int, label: float | NDA
     # Not-a-number has many patterns, and struct picks one.
     if not np.isnan(label).any():
         assert head == expected
+
+
+@given(image_records(), st.binary(max_size=8), st.data())
+def test_in_one_step_a_record_is_what_it_is_in_two(record: Record, before: bytes, data: st.DataObject) -> None:
+    edited = bytearray(framed(record.payload))
+    place = data.draw(st.integers(0, min(len(edited), 40) - 1))
+    edited[place] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(0, len(edited)))
+    for frames in (framed(record.payload), bytes(edited), bytes(edited[:end])):
+        buffer, offset = before + frames, len(before)
+        found = whole_record(buffer, offset)
+        try:
+            slow = parse_record(read_frame(memoryview(buffer), offset, len(buffer))[0])
+        except FaultError:
+            assert found is None
+        else:
+            split = int.from_bytes(frames[4:8], "little") >> 29
+            assert (found is None) == bool(split)
+            assert found is None or (found.header.flag, found) == (slow.header.flag, slow)
 
 
 def test_no_label_at_all_is_the_number_zero() -> None:
