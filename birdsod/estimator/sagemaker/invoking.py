@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from birdsod.estimator.sagemaker.session import Cloud
     from birdsod.serving._payload import Payload
 
-__all__ = ["LIMITS", "SERVERLESS_LIMITS", "invoke", "invoke_async", "log_group"]
+__all__ = ["ANSWER_BYTES", "LIMITS", "SERVERLESS_LIMITS", "SUFFIXES", "invoke", "invoke_async", "log_group"]
 
 T = TypeVar("T")
 
@@ -30,12 +30,12 @@ LIMITS = Limits(body_bytes=5 * 1024 * 1024)
 SERVERLESS_LIMITS = Limits(body_bytes=4 * 1024 * 1024)
 
 _ATTEMPTS = 4
-_ANSWER_BYTES = 64 * 1024 * 1024
+ANSWER_BYTES = 64 * 1024 * 1024
 _ASYNC_SECONDS = 3600.0
 _BUSY = frozenset({"ModelNotReadyException", "InternalDependencyException"})
 _BUSY_STATUS = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _ACCEPT = "application/json"
-_SUFFIX = {"image/jpeg": "jpg", "image/png": "png"}
+SUFFIXES = {"image/jpeg": "jpg", "image/png": "png"}
 
 
 def log_group(endpoint: str) -> str:
@@ -101,7 +101,7 @@ def invoke_async(cloud: Cloud, endpoint: str, sent: Payload, *, work_uri: str, p
     ServingError
         If the container fails, or there is no answer within an hour.
     """
-    source = below(work_uri, f"{uuid.uuid4().hex}.{_SUFFIX[sent.content_type]}")
+    source = below(work_uri, f"{uuid.uuid4().hex}.{SUFFIXES[sent.content_type]}")
     places = [source]
     try:
         write_object(cloud, source, sent.body, content_type=sent.content_type)
@@ -124,10 +124,10 @@ def invoke_async(cloud: Cloud, endpoint: str, sent: Payload, *, work_uri: str, p
 def _collected(cloud: Cloud, endpoint: str, output: str, failure: str, *, poll_seconds: float) -> bytes:
     deadline = time.monotonic() + _ASYNC_SECONDS
     while time.monotonic() < deadline:
-        answer = read_bytes(cloud, output, most=_ANSWER_BYTES)
+        answer = read_bytes(cloud, output, most=ANSWER_BYTES)
         if answer is not None:
             return answer
-        failed = read_bytes(cloud, failure, most=_ANSWER_BYTES) if failure else None
+        failed = read_bytes(cloud, failure, most=ANSWER_BYTES) if failure else None
         if failed is not None:
             raise _container_error(endpoint, reason_in(failed))
         pause(poll_seconds)
