@@ -73,12 +73,12 @@ def page(rows: list[Json], request: Mapping[str, Any], key: str) -> Json:
     ServiceError
         If the token is none of ours.
     """
-    token = request.get("NextToken", "from-0")
-    prefix, _, number = token.partition("-")
+    token = request.get("NextToken", "from/0")
+    prefix, _, number = token.partition("/")
     if prefix != "from" or not number.isdecimal():
         raise invalid("The provided pagination token is invalid.")
     start, most = int(number), request.get("MaxResults", _PAGE)
-    more = {"NextToken": f"from-{start + most}"} if start + most < len(rows) else {}
+    more = {"NextToken": f"from/{start + most}"} if start + most < len(rows) else {}
     return {key: rows[start : start + most], **more}
 
 
