@@ -268,7 +268,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[Case], object]]] = {
     "images in Pipe mode": (
         "input-mode",
         "error",
-        both(lambda c: images(c), lambda c: c.channel("train", input_mode="Pipe")),
+        both(images, lambda c: c.channel("train", input_mode="Pipe")),
     ),
     "images without annotations": ("missing-channel", "error", lambda c: images(c, annotations=("train",))),
     "annotations of another type": ("content-type", "error", lambda c: images(c, kind="application/json")),

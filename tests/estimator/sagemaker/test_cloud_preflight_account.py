@@ -1,0 +1,466 @@
+"""What only the account can tell is asked before anything is created, and nothing else is."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import tarfile
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from birdsod import ClassTable
+from birdsod.errors import ArtifactError, CloudError
+from birdsod.estimator.sagemaker.findings import FINDING_KINDS
+from birdsod.estimator.sagemaker.hosting import Hosting
+from birdsod.estimator.sagemaker.inputs import UploadedInputs
+from birdsod.estimator.sagemaker.preflight import preflight
+from birdsod.estimator.sagemaker.preflight_account import (
+    _trusts,
+    bucket_findings,
+    image_findings,
+    object_findings,
+    quota_findings,
+    role_findings,
+)
+from birdsod.estimator.sagemaker.preflight_hosting import hosting_findings, payload_findings
+from birdsod.estimator.sagemaker.preflight_seed import read_seed, seed_findings, seed_findings_at
+from birdsod.estimator.sagemaker.quotas import find_quota
+from birdsod.estimator.sagemaker.regions import built_in_image
+from birdsod.estimator.sagemaker.requests import RECORDIO, SEED_MODEL, ChannelPlan, TrainingPlan
+from birdsod.estimator.sagemaker.session import Cloud
+from birdsod.hyperparameters import Hyperparameters
+from birdsod.testing import FakeSageMaker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from birdsod.estimator.sagemaker.findings import Finding
+
+OWN_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/birds:1"
+PARAMS = Hyperparameters(num_classes=2, num_training_samples=40, base_network="resnet-50", mini_batch_size=16)
+LINE = {
+    "source-ref": "s3://birds/1.jpg",
+    "birds": {
+        "image_size": [{"width": 100, "height": 80, "depth": 3}],
+        "annotations": [{"class_id": 0, "left": 10, "top": 10, "width": 20, "height": 20}],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[FakeSageMaker]:
+    with FakeSageMaker() as fake:
+        west = fake.session(region="eu-west-1").client("s3")
+        west.create_bucket(Bucket="birds-in-the-west", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        iam = fake.session().client("iam")
+        trust = {"Statement": {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}}
+        iam.create_role(RoleName="Other", AssumeRolePolicyDocument=json.dumps(trust))
+        yield fake
+
+
+@pytest.fixture
+def fake(shared: FakeSageMaker) -> Iterator[FakeSageMaker]:
+    before = len(shared.calls)
+    yield shared
+    assert not [call.operation for call in shared.calls[before:] if call.operation.startswith(("Create", "Delete"))]
+    assert not shared.alive()
+
+
+@pytest.fixture
+def cloud(fake: FakeSageMaker) -> Cloud:
+    return cloud_of(fake)
+
+
+@functools.cache
+def cloud_of(fake: FakeSageMaker) -> Cloud:
+    # Opening clients takes longer than all that they are asked.
+    return Cloud.of(fake.session())
+
+
+def put(fake: FakeSageMaker, key: str, body: bytes) -> str:
+    cloud_of(fake).s3.put_object(Bucket=fake.bucket, Key=key, Body=body)
+    return f"s3://{fake.bucket}/{key}"
+
+
+def archive(**members: bytes) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name.replace("_json", ".json"))
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def seed(**values: str) -> bytes:
+    told = {"base_network": "resnet-50", "num_classes": "2", **values}
+    return archive(weights=bytes(100), hyperparams_json=json.dumps(told).encode())
+
+
+@pytest.fixture
+def plan(fake: FakeSageMaker) -> TrainingPlan:
+    names = ("train", "validation")
+    for name in names:
+        put(fake, f"data/{name}/{name}.rec", b"records")
+    channels = tuple(
+        ChannelPlan(name=name, uri=f"s3://{fake.bucket}/data/{name}/", content_type=RECORDIO) for name in names
+    )
+    return TrainingPlan(
+        name="birdsod-20261122-120000-abcd",
+        image=built_in_image("us-east-1"),
+        role=fake.role_arn,
+        hyperparameters=PARAMS.to_request(),
+        channels=channels,
+        output_uri=f"s3://{fake.bucket}/jobs/",
+    )
+
+
+def kinds(findings: tuple[Finding, ...] | Iterator[Finding]) -> list[str]:
+    found = tuple(findings)
+    assert all(finding.cure for finding in found if finding.severity == "error")
+    assert {finding.kind for finding in found} <= set(FINDING_KINDS)
+    return [finding.kind for finding in found]
+
+
+def inputs(plan: TrainingPlan) -> UploadedInputs:
+    return UploadedInputs(plan.channels, ClassTable((1, 2), ("a", "b")))
+
+
+def test_a_clean_plan_has_no_finding(plan: TrainingPlan, cloud: Cloud) -> None:
+    assert preflight(plan, inputs(plan), PARAMS, cloud) == ()
+
+
+ACCOUNT_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "container of another region": ("image-region", {"image": built_in_image("eu-west-1")}),
+    "own container of another region": ("image-region", {"image": OWN_IMAGE.replace("us-east-1", "eu-west-1")}),
+    "role that is not there": ("role-missing", {"role": "arn:aws:iam::{account}:role/Nobody"}),
+    "role of another service": ("role-trust", {"role": "arn:aws:iam::{account}:role/Other"}),
+    "bucket that is not there": ("bucket-missing", {"output_uri": "s3://no-such-birds/jobs/"}),
+    "bucket in another region": ("bucket-region", {"output_uri": "s3://birds-in-the-west/jobs/"}),
+    "checkpoints in another region": (
+        "bucket-region",
+        {"spot": True, "max_wait_seconds": 20_000, "checkpoint_uri": "s3://birds-in-the-west/c/"},
+    ),
+    "several machines beyond the quota": ("no-quota", {"instances": 5}),
+}
+
+
+@pytest.mark.parametrize("fault", ACCOUNT_FAULTS)
+def test_a_planted_fault_is_found(plan: TrainingPlan, cloud: Cloud, fault: str) -> None:
+    kind, changes = ACCOUNT_FAULTS[fault]
+    filled: dict[str, Any] = {
+        name: value.replace("{account}", cloud.account) if isinstance(value, str) else value
+        for name, value in changes.items()
+    }
+    sent = {**plan.hyperparameters, **({"kv_store": "dist_sync"} if "instances" in changes else {})}
+    planted = replace(plan, hyperparameters=sent, **filled)
+    assert kinds(preflight(planted, inputs(plan), None, cloud)) == [kind]
+
+
+def test_a_quota_of_none_is_found_with_what_to_ask_for(fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud) -> None:
+    name = "ml.g5.2xlarge for training job usage"
+    fake.script_quota(name, 0)
+    found = preflight(replace(plan, instance_type="ml.g5.2xlarge"), inputs(plan), None, cloud)
+    assert kinds(found) == ["no-quota"]
+    quota = find_quota(cloud, "ml.g5.2xlarge", "training")
+    assert quota is not None
+    assert name in str(found[0].cure)
+    assert quota.code in str(found[0].cure)
+
+
+def test_a_quota_beyond_the_first_page_is_found(fake: FakeSageMaker, cloud: Cloud) -> None:
+    for number in range(250):
+        fake.script_quota(f"ml.a{number:03}.large for endpoint usage", 1)
+    fake.script_quota("ml.z9.large for endpoint usage", 7)
+    quota = find_quota(cloud, "ml.z9.large", "endpoint")
+    assert quota is not None
+    assert quota.value == 7
+    assert find_quota(cloud, "ml.z9.large", "transform") is None
+    assert kinds(quota_findings(cloud, "ml.z9.large", "transform", 5)) == []
+
+
+def test_data_that_are_not_there_are_found(plan: TrainingPlan, cloud: Cloud) -> None:
+    gone = replace(plan.channels[0], uri=f"{plan.channels[0].uri}elsewhere/")
+    planted = replace(plan, channels=(gone, plan.channels[1]))
+    assert kinds(preflight(planted, inputs(planted), None, cloud)) == ["missing-object"]
+    assert preflight(planted, inputs(planted), None, cloud, pending=[f"{gone.uri}train.rec"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (seed(), None),
+        (seed(base_network="vgg-16"), "seed-network"),
+        (seed(num_classes="3"), "seed-classes"),
+        (seed()[:60], "seed-archive"),
+        (b"no archive", "seed-archive"),
+        (archive(weights=b"w"), "seed-archive"),
+        (archive(hyperparams_json=b"[1]"), "seed-archive"),
+        (archive(hyperparams_json=b"{"), "seed-archive"),
+    ],
+)
+def test_a_seed_model_is_compared(
+    fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud, body: bytes, kind: str | None
+) -> None:
+    uri = put(fake, "old/model.tar.gz", body)
+    planted = replace(plan, channels=(*plan.channels, ChannelPlan(name="model", uri=uri, content_type=SEED_MODEL)))
+    assert kinds(preflight(planted, inputs(plan), None, cloud)) == ([] if kind is None else [kind])
+
+
+def test_a_seed_model_that_is_not_there_is_found(fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud) -> None:
+    uri = f"s3://{fake.bucket}/never/model.tar.gz"
+    planted = replace(plan, channels=(*plan.channels, ChannelPlan(name="model", uri=uri, content_type=SEED_MODEL)))
+    assert kinds(preflight(planted, inputs(plan), None, cloud)) == ["missing-object"]
+    assert preflight(planted, inputs(plan), None, cloud, pending=[uri]) == ()
+
+
+def test_a_seed_whose_values_are_unknown_or_unreadable_is_not_judged() -> None:
+    assert kinds(seed_findings({}, {"num_classes": "2"})) == []
+    assert kinds(seed_findings({"num_classes": "many"}, {"num_classes": "2"})) == []
+    assert kinds(seed_findings({"num_classes": "2", "base_network": "vgg-16"}, {"num_classes": "2"})) == []
+
+
+def test_an_archive_with_too_many_members_is_given_up() -> None:
+    many = archive(**{f"m{number}": b"" for number in range(1001)})
+    with pytest.raises(ArtifactError, match=r"no hyperparams\.json"):
+        read_seed(io.BytesIO(many))
+
+
+MANIFEST_FAULTS: dict[str, tuple[str, str]] = {
+    "no JSON": ("manifest-line", "{"),
+    "no object": ("manifest-line", "[]"),
+    "nested without end": ("manifest-line", "[" * 100_000),
+    "attribute missing": ("manifest-line", json.dumps({"source-ref": "s3://birds/1.jpg"})),
+    "frame of a video": ("video-manifest", json.dumps({"frame-ref": "s3://v/1.jpg", "birds": {}})),
+    "label without its parts": ("manifest-line", json.dumps({**LINE, "birds": {}})),
+    "label that is none": ("manifest-line", json.dumps({**LINE, "birds": 3})),
+}
+
+
+def with_box(**changes: Any) -> str:
+    label: Any = LINE["birds"]
+    return json.dumps({**LINE, "birds": {**label, "annotations": [{**label["annotations"][0], **changes}]}})
+
+
+MANIFEST_FAULTS |= {
+    "class beyond the last": ("bad-class-id", with_box(class_id=2)),
+    "class of a fraction": ("bad-class-id", with_box(class_id=0.5)),
+    "box without width": ("bad-box", with_box(width=0)),
+    "box beyond the right": ("bad-box", with_box(left=90)),
+    "box above the top": ("bad-box", with_box(top=-1)),
+    "box of words": ("manifest-line", with_box(left="left")),
+}
+
+
+@pytest.mark.parametrize("fault", MANIFEST_FAULTS)
+def test_a_fault_in_a_manifest_is_found(fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud, fault: str) -> None:
+    kind, line = MANIFEST_FAULTS[fault]
+    fine = json.dumps(LINE)
+    found = manifest_kinds(fake, plan, cloud, f"{fine}\n\n{line}\n{fine}\n{line}\n")
+    assert [finding.kind for finding in found] == [kind]
+    assert found[0].message.startswith("line 3: ")
+    assert found[0].message.endswith("and in 1 more lines")
+
+
+def test_an_image_without_objects_is_found_in_a_manifest(fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud) -> None:
+    label: Any = LINE["birds"]
+    line = json.dumps({**LINE, "birds": {**label, "annotations": []}})
+    assert [finding.kind for finding in manifest_kinds(fake, plan, cloud, line)] == ["image-without-objects"]
+
+
+def test_a_manifest_of_nothing_is_found(fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud) -> None:
+    assert [finding.kind for finding in manifest_kinds(fake, plan, cloud, "\n")] == ["empty-channel"]
+    assert manifest_kinds(fake, plan, cloud, with_box(left=10)) == ()
+
+
+def test_a_manifest_without_sizes_is_judged_by_what_it_has(
+    fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud
+) -> None:
+    label: Any = LINE["birds"]
+    line = json.dumps({**LINE, "birds": {**label, "image_size": [{"depth": 3}]}})
+    assert manifest_kinds(fake, plan, cloud, line) == ()
+
+
+def test_a_long_manifest_is_read_at_its_beginning(
+    fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("birdsod.estimator.sagemaker.preflight_manifest._MOST_BYTES", 500)
+    fine = json.dumps(LINE)
+    assert manifest_kinds(fake, plan, cloud, "\n".join([fine] * 9)) == ()
+
+
+def test_a_manifest_that_is_not_there_is_found(fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud) -> None:
+    assert [finding.kind for finding in manifest_kinds(fake, plan, cloud, None)] == ["missing-object"] * 2
+
+
+def manifest_kinds(fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud, text: str | None) -> tuple[Finding, ...]:
+    changes: dict[str, Any] = {
+        "kind": "AugmentedManifestFile",
+        "input_mode": "Pipe",
+        "record_wrapper": "RecordIO",
+        "attribute_names": ("source-ref", "birds"),
+    }
+    fine = put(fake, "fine.manifest", json.dumps(LINE).encode())
+    gone = f"s3://{fake.bucket}/gone.manifest"
+    first = gone if text is None else put(fake, "given.manifest", text.encode())
+    uris = (first, gone if text is None else fine)
+    channels = tuple(replace(each, uri=uri, **changes) for each, uri in zip(plan.channels, uris, strict=True))
+    return preflight(replace(plan, channels=channels), inputs(plan), None, cloud)
+
+
+# What the account does not let us ask
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "AccessDenied"])
+def test_a_quota_that_may_not_be_asked_for_is_passed_over(fake: FakeSageMaker, cloud: Cloud, code: str) -> None:
+    fake.fail("ListServiceQuotas", code)
+    assert kinds(quota_findings(cloud, "ml.g4dn.xlarge", "training", 1000)) == []
+
+
+def test_what_could_not_be_checked_is_a_warning(fake: FakeSageMaker, cloud: Cloud) -> None:
+    fake.fail("ListServiceQuotas", "ValidationException")
+    found = tuple(quota_findings(cloud, "ml.g4dn.xlarge", "training", 1000))
+    assert [(finding.kind, finding.severity) for finding in found] == [("not-checked", "warning")]
+
+
+class Refusing:
+    """A client whose every call is refused, for services of which the fake knows no refusal."""
+
+    def __init__(self, code: str, header: str | None = None) -> None:
+        self.code, self.header = code, header
+
+    def __getattr__(self, name: str) -> Any:
+        from botocore.exceptions import ClientError
+
+        def call(**_: object) -> None:
+            headers = {} if self.header is None else {"x-amz-bucket-region": self.header}
+            told: Any = {"Error": {"Code": self.code, "Message": "no"}, "ResponseMetadata": {"HTTPHeaders": headers}}
+            raise ClientError(told, name)
+
+        return call
+
+
+class Guarded:
+    """A cloud whose object store and roles may not be looked at."""
+
+    region = "us-east-1"
+    account = "123456789012"
+
+    def __init__(self, code: str, header: str | None = None) -> None:
+        self.s3 = self.iam = Refusing(code, header)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "403", "AccessDeniedException"])
+def test_what_may_not_be_looked_at_is_passed_over(code: str) -> None:
+    guarded: Any = Guarded(code)
+    assert kinds(bucket_findings(guarded, ["s3://birds/x"])) == []
+    assert kinds(role_findings(guarded, "arn:aws:iam::123456789012:role/birds")) == []
+    assert kinds(object_findings(guarded, "s3://birds/x", what="it", cure="wait")) == []
+    assert kinds(seed_findings_at(guarded, "s3://birds/x", {})) == ["not-checked"]
+
+
+def test_a_service_that_fails_is_a_warning() -> None:
+    guarded: Any = Guarded("InternalError")
+    assert kinds(bucket_findings(guarded, ["s3://birds/x"])) == ["not-checked"]
+    assert kinds(role_findings(guarded, "arn:aws:iam::123456789012:role/birds")) == ["not-checked"]
+    assert kinds(object_findings(guarded, "s3://birds/x", what="it", cure="wait")) == ["not-checked"]
+
+
+def test_a_bucket_that_only_tells_where_it_is_counts() -> None:
+    west: Any = Guarded("AccessDenied", "eu-west-1")
+    assert kinds(bucket_findings(west, ["s3://birds/x"])) == ["bucket-region"]
+    here: Any = Guarded("AccessDenied", "us-east-1")
+    assert kinds(bucket_findings(here, ["s3://birds/x", "", "https://birds/x"])) == []
+
+
+def test_roles_of_others_are_not_looked_at(cloud: Cloud) -> None:
+    assert kinds(role_findings(cloud, "arn:aws:iam::999999999999:role/birds")) == []
+    assert kinds(role_findings(cloud, "no role")) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "trusts"),
+    [
+        ({"Statement": [{"Effect": "Allow", "Principal": {"Service": ["a", "sagemaker.amazonaws.com"]}}]}, True),
+        ({"Statement": {"Effect": "Allow", "Principal": "*"}}, True),
+        ({"Statement": [{"Effect": "Deny", "Principal": {"Service": "sagemaker.amazonaws.com"}}]}, False),
+        ({"Statement": [{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::1:root"}}]}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_trust_is_read_from_the_policy(document: object, trusts: bool) -> None:
+    assert _trusts(document) is trusts
+
+
+def test_a_region_without_the_algorithm_is_found_with_its_neighbours() -> None:
+    found = tuple(image_findings(built_in_image("us-east-1"), "ap-southeast-5"))
+    assert kinds(found) == ["image-unavailable"]
+    assert "ap-southeast-1" in str(found[0].cure)
+    assert kinds(image_findings("birds:latest", "ap-southeast-5")) == []
+
+
+# Endpoints
+
+
+def hosted(cloud: Cloud | None, uri: str, **changes: Any) -> list[str]:
+    given = {"image": built_in_image("us-east-1"), "hosting": Hosting(), **changes}
+    return kinds(hosting_findings(artifact_uri=uri, cloud=cloud, **given))
+
+
+def test_an_endpoint_that_would_start_has_no_finding(fake: FakeSageMaker, cloud: Cloud) -> None:
+    uri = put(fake, "jobs/1/output/model.tar.gz", seed())
+    assert hosted(cloud, uri, role=fake.role_arn) == []
+    assert hosted(cloud, uri, image=OWN_IMAGE, hosting=Hosting(serverless_memory_mb=2048)) == []
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "kind"),
+    [
+        ("ml.p2.xlarge", "retired-instance"),
+        ("ml.p3.2xlarge", "retired-instance"),
+        ("ml.m5.huge", "bad-request"),
+        ("ml.zz.huge", "bad-request"),
+        ("ml.m6g.large", "architecture"),
+        ("ml.inf1.xlarge", "accelerator"),
+        ("ml.g6.xlarge", "untested-instance"),
+    ],
+)
+def test_an_instance_that_does_not_fit_is_found(instance_type: str, kind: str) -> None:
+    assert hosted(None, "s3://birds/model.tar.gz", hosting=Hosting(instance_type)) == [kind]
+
+
+def test_a_container_of_ones_own_may_run_on_other_processors() -> None:
+    assert hosted(None, "s3://birds/model.tar.gz", hosting=Hosting("ml.m6g.large"), image=OWN_IMAGE) == []
+
+
+def test_a_model_that_is_not_there_is_found_before_the_endpoint_is_made(fake: FakeSageMaker, cloud: Cloud) -> None:
+    assert hosted(cloud, f"s3://{fake.bucket}/none/model.tar.gz") == ["missing-object"]
+    assert hosted(cloud, "s3://birds-in-the-west/model.tar.gz") == ["bucket-region"]
+    assert hosted(cloud, "s3://no-such-birds/model.tar.gz") == ["bucket-missing"]
+    assert hosted(None, "s3://birds/model.params") == ["model-archive"]
+
+
+def test_hosting_without_servers_is_a_doubt_with_the_built_in_container() -> None:
+    found = hosting_findings(
+        artifact_uri="s3://birds/model.tar.gz",
+        image=built_in_image("us-east-1"),
+        hosting=Hosting(serverless_memory_mb=4096),
+    )
+    assert [(finding.kind, finding.severity) for finding in found] == [("serverless", "warning")]
+
+
+def test_a_request_that_is_too_large_is_found() -> None:
+    assert payload_findings(6_291_456, "real-time") == ()
+    assert kinds(payload_findings(6_291_457, "real-time")) == ["payload"]
+    assert kinds(payload_findings(4_194_305, "serverless")) == ["payload"]
+    assert payload_findings(6_291_457, "asynchronous") == ()
+
+
+def test_an_account_that_cannot_be_told_is_an_error_of_the_cloud(cloud: Cloud, fake: FakeSageMaker) -> None:
+    fake.fail("ListServiceQuotas", "AccessDeniedException")
+    with pytest.raises(CloudError, match="read the quotas"):
+        find_quota(cloud, "ml.g4dn.xlarge", "training")
