@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from birdsod._lazy import load
 
 if TYPE_CHECKING:
-    from birdsod.estimator.sagemaker.estimator import SageMakerEstimator
     from birdsod.estimator.sagemaker.cleanup import Cleaned, CleanupReport
     from birdsod.estimator.sagemaker.detector import SageMakerDetector
+    from birdsod.estimator.sagemaker.estimator import SageMakerEstimator
     from birdsod.estimator.sagemaker.hosting import Hosting
     from birdsod.estimator.sagemaker.inputs import Inputs, UploadedInputs
     from birdsod.estimator.sagemaker.job import SageMakerJob
