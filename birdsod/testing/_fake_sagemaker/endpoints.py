@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from birdsod.testing._fake_sagemaker.errors import invalid
+from birdsod.testing._fake_sagemaker.hosted_model import HostedModel
 from birdsod.testing._fake_sagemaker.listing import listed
 
 if TYPE_CHECKING:
@@ -21,18 +22,18 @@ def create_endpoint(region: Region, request: Json) -> Json:
     name = request["EndpointName"]
     if name in region.endpoints:
         raise invalid(f'Cannot create already existing endpoint "{region.endpoints[name].arn}".')
-    _check_config(region, request)
+    settings = _settings(region, request)
     kept = region.endpoints[name] = region.keep("endpoint", name, request)
-    kept.more = {"states": _states(region), "config": request["EndpointConfigName"], "seen": False}
+    kept.more = {"states": _states(region), "reason": region.world.scripts.endpoint.failure, **settings}
     return {"EndpointArn": kept.arn}
 
 
 def update_endpoint(region: Region, request: Json) -> Json:
     kept = _found(region, request)
     _check_settled(kept)
-    _check_config(region, request)
-    last = _states(region)[-1]
-    kept.more |= {"states": ["Updating", last], "config": request["EndpointConfigName"], "seen": False}
+    settings = _settings(region, request)
+    kept.more["model"].close()
+    kept.more |= {"states": ["Updating", "InService"], **settings}
     return {"EndpointArn": kept.arn}
 
 
@@ -53,8 +54,8 @@ def describe_endpoint(region: Region, request: Json) -> Json:
     if states[0] == "Gone":
         gone(region, kept)
         _found(region, request)
-    reason = region.world.scripts.endpoint.failure
-    variants = region.configs[kept.more["config"]].request["ProductionVariants"] if _has_config(region, kept) else []
+    settings, up = kept.more["settings"], states[0] in {"InService", "Updating"}
+    variants = settings["ProductionVariants"]
     return {
         "EndpointName": kept.name,
         "EndpointArn": kept.arn,
@@ -62,13 +63,16 @@ def describe_endpoint(region: Region, request: Json) -> Json:
         "EndpointStatus": states[0],
         "CreationTime": kept.created,
         "LastModifiedTime": kept.modified,
-        "ProductionVariants": [{"VariantName": variant["VariantName"]} for variant in variants],
-        **({"FailureReason": reason} if states[0] == "Failed" and reason else {}),
+        **({"ProductionVariants": [_variant(variant) for variant in variants]} if up else {}),
+        **({"AsyncInferenceConfig": settings["AsyncInferenceConfig"]} if "AsyncInferenceConfig" in settings else {}),
+        **({"FailureReason": kept.more["reason"]} if states[0] == "Failed" and kept.more["reason"] else {}),
     }
 
 
-def _has_config(region: Region, kept: Kept) -> bool:
-    return kept.more["config"] in region.configs and kept.more["states"][0] in {"InService", "Updating"}
+def _variant(variant: Json) -> Json:
+    count = variant.get("InitialInstanceCount", 0)
+    weights = {"CurrentWeight": 1.0, "DesiredWeight": 1.0}
+    return {"VariantName": variant["VariantName"], "CurrentInstanceCount": count, **weights}
 
 
 def delete_endpoint(region: Region, request: Json) -> Json:
@@ -84,9 +88,7 @@ def delete_endpoint(region: Region, request: Json) -> Json:
 
 def gone(region: Region, kept: Kept) -> None:
     """Forget an endpoint, and end what answers for it."""
-    server = kept.more.pop("server", None)
-    if server is not None:
-        server.close()
+    kept.more["model"].close()
     region.drop(kept, region.endpoints)
 
 
@@ -109,10 +111,18 @@ def _check_settled(kept: Kept) -> None:
         raise invalid(f'Cannot update in-progress endpoint "{kept.arn}".')
 
 
-def _check_config(region: Region, request: Json) -> None:
+def _settings(region: Region, request: Json) -> Json:
+    """Return what an endpoint takes from its configuration; later changes of that do not touch it."""
     name = request["EndpointConfigName"]
     if name not in region.configs:
         raise invalid(f'Could not find endpoint configuration "{region.arn("endpoint-config", name)}".')
+    settings = region.configs[name].request
+    model = region.models.get(settings["ProductionVariants"][0]["ModelName"])
+    if model is None:
+        arn = region.arn("model", settings["ProductionVariants"][0]["ModelName"])
+        raise invalid(f'Could not find model "{arn}".')
+    uri = model.request.get("PrimaryContainer", {}).get("ModelDataUrl")
+    return {"config": name, "settings": settings, "model": HostedModel(region, uri), "seen": False}
 
 
 def _found(region: Region, request: Json) -> Kept:

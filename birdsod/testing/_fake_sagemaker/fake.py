@@ -108,9 +108,11 @@ class FakeSageMaker:
         world, self._world = self._world, None
         if world is None:
             return
-        self._server.close()
-        for region in world.regions():
-            region.close()
+        # Runs end while their S3 still answers, and those that began meanwhile end after it.
+        for _ in range(2):
+            for region in world.regions():
+                region.close()
+            self._server.close()
         self._moto.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

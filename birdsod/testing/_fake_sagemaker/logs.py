@@ -45,7 +45,7 @@ def get_log_events(region: Region, request: Json) -> Json:
     stream = _stream(region, request)
     script = region.world.scripts.logs
     size = min(request.get("limit", _MOST_EVENTS), script.page_size)
-    seen = _chosen(stream.events[: len(stream.events) - stream.late], request)
+    seen = _chosen(stream.events[: max(0, len(stream.events) - stream.late)], request)
     token = request.get("nextToken")
     if token is None and not request.get("startFromHead", False):
         place, empty = max(0, len(seen) - size), 0

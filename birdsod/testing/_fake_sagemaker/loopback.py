@@ -98,7 +98,9 @@ class LoopbackServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def close(self) -> None:
-        """End it, and every connection."""
+        """End it, and every connection; a second call does nothing."""
+        if not self._thread.is_alive():
+            return
         self.shutdown()
         self._thread.join()
         self.server_close()

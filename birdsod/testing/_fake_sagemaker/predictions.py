@@ -55,11 +55,8 @@ def answer_of(region: Region, kept: Kept, body: bytes, content_type: str) -> Ans
     -------
     Answered
     """
-    server = kept.more.get("server")
-    if server is not None:
-        found: Answered = server.ask(body, content_type)
-        return found
-    return scripted(region, body, content_type)
+    found: Answered | None = kept.more["model"].ask(body, content_type)
+    return scripted(region, body, content_type) if found is None else found
 
 
 def scripted(region: Region, body: bytes, content_type: str) -> Answered:

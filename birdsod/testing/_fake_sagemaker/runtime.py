@@ -60,7 +60,7 @@ def invoke(region: Region, request: Json) -> Invoked:
         If there is no such endpoint, the body is too large, or the model answers with an error.
     """
     kept, variant = _endpoint(region, request)
-    if "AsyncInferenceConfig" in region.configs[kept.more["config"]].request:
+    if "AsyncInferenceConfig" in kept.more["settings"]:
         raise _refused(f"Endpoint {kept.name} is asynchronous: use InvokeEndpointAsync")
     most = _SERVERLESS_BYTES if "ServerlessConfig" in variant else _BODY_BYTES
     if len(request["Body"]) > most:
@@ -107,7 +107,7 @@ def invoke_async(region: Region, request: Json) -> Invoked:
         If there is no such asynchronous endpoint, or no such input.
     """
     kept, _ = _endpoint(region, request)
-    config = region.configs[kept.more["config"]].request.get("AsyncInferenceConfig")
+    config = kept.more["settings"].get("AsyncInferenceConfig")
     if config is None:
         raise _refused(f"Endpoint {kept.name} is not asynchronous: use InvokeEndpoint")
     source = request.get("InputLocation", "")
@@ -130,9 +130,7 @@ def _endpoint(region: Region, request: Json) -> tuple[Kept, Json]:
     kept = region.endpoints.get(request["EndpointName"])
     if kept is None or kept.more["states"][0] not in {"InService", "Updating"}:
         raise _refused(f"Endpoint {request['EndpointName']} of account {region.world.account} not found.")
-    if kept.more["config"] not in region.configs:
-        raise _refused(f"The configuration of endpoint {kept.name} was deleted")
-    variants: list[Json] = region.configs[kept.more["config"]].request["ProductionVariants"]
+    variants: list[Json] = kept.more["settings"]["ProductionVariants"]
     wanted = request.get("TargetVariant")
     for variant in variants:
         if wanted in {None, variant["VariantName"]}:

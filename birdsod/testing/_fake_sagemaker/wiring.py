@@ -48,7 +48,7 @@ def wired(url: str, region: str, key: str, secret: str, token: str | None = None
 
         def create_client(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as the base class
             # Proxies of the environment would be asked for the loopback address.
-            config = Config(proxies={}, retries={"mode": "standard"})
+            config = Config(proxies={})
             given = options.get("config")
             options["config"] = config if given is None else config.merge(given)
             if options.get("endpoint_url") is None:

@@ -188,6 +188,4 @@ class Region:
         for kept in [*self.training.values(), *self.tuning.values(), *self.transforms.values()]:
             kept.run.close()
         for kept in self.endpoints.values():
-            server = kept.more.pop("server", None)
-            if server is not None:
-                server.close()
+            kept.more["model"].close()
