@@ -19,6 +19,8 @@ from birdsod.estimator.sagemaker.undertaking import Undertaking
 from birdsod.estimator.sagemaker.uploads import upload_files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from birdsod.estimator.sagemaker.findings import Finding
     from birdsod.estimator.sagemaker.inputs import Inputs
     from birdsod.estimator.sagemaker.ledger import Ledger
@@ -64,7 +66,7 @@ class Draft:
     files: tuple[FileUpload, ...]
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - all that a job is made of
         cls,
         cloud: Cloud,
         params: Hyperparameters,
@@ -74,6 +76,7 @@ class Draft:
         seed: Seed | None,
         role: str,
         home: str,
+        tags: Mapping[str, str],
     ) -> Draft:
         """Return the draft of a job.
 
@@ -93,6 +96,8 @@ class Draft:
             ARN of its role.
         home : str
             ``bucket/prefix``, below which all is kept.
+        tags : mapping of str to str
+            Labels.
 
         Returns
         -------
@@ -113,7 +118,7 @@ class Draft:
             upload = seed.upload(bucket, prefix)
             channels, files = (*channels, seed.channel(upload)), (*files, *filter(None, [upload]))
         plan = training_plan(settings, params, region=cloud.region, role=role, home=f"s3://{home}", channels=channels)
-        return cls(cloud, params, data, inputs, seed, plan, files)
+        return cls(cloud, params, data, inputs, seed, replace(plan, tags=tags), files)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what the job would fail of, or what would surprise.
@@ -148,8 +153,6 @@ class Draft:
         ----------
         ledger : Ledger
             Where it is noted, before it is created.
-        tags : dict of str to str
-            Labels.
         poll_seconds : float
             Time between two looks.
         wait, logs : bool
@@ -160,7 +163,7 @@ class Draft:
         SageMakerJob
         """
         self.upload()
-        undertaking = Undertaking(self.cloud, ledger, tags=tags, poll_seconds=poll_seconds)
+        undertaking = Undertaking(self.cloud, ledger, tags=self.plan.tags, poll_seconds=poll_seconds)
         plan = replace(self.plan, tags=undertaking.tags)
         self._record().write(self.cloud, plan.output_uri, kms_key=plan.kms_key)
         classes = self.inputs.class_table

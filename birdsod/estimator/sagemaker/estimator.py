@@ -300,7 +300,7 @@ class SageMakerEstimator:
                 warnings.warn(str(finding), UserWarning, stacklevel=2)
         check_cost(estimate_training(draft.plan, self.prices, region=self.cloud.region), self.max_cost)
         self.cloud.find_bucket(self._bucket)
-        return draft.start(self.ledger, tags=self.tags, poll_seconds=self.poll_seconds, wait=wait, logs=logs)
+        return draft.start(self.ledger, poll_seconds=self.poll_seconds, wait=wait, logs=logs)
 
     def attach(self, name: str) -> SageMakerJob:
         """Return a job by its name, running or over.
@@ -335,6 +335,7 @@ class SageMakerEstimator:
             seed=seed_of(self.cloud, self._model),
             role=self.cloud.find_role(self._role),
             home="/".join(filter(None, [bucket, self.prefix])),
+            tags={**self.tags, **self.ledger.tags(self.cloud)},
         )
 
 

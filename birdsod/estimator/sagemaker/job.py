@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from birdsod import training_log
 from birdsod.errors import CloudError
@@ -21,14 +21,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from birdsod.classes import ClassTable
+    from birdsod.dataset import DetectionDataset
     from birdsod.detections import Detections
-    from birdsod.estimator.sagemaker.endpoint import SageMakerDetector
+    from birdsod.estimator.sagemaker.detector import SageMakerDetector
     from birdsod.estimator.sagemaker.hosting import Hosting
     from birdsod.estimator.sagemaker.ledger import Ledger
+    from birdsod.estimator.sagemaker.transformed import Transformed
     from birdsod.image import ImageSource
     from birdsod.ssd.model import Model
 
 __all__ = ["SageMakerJob"]
+
+
+class _ModelParts(TypedDict):
+    image: str
+    role: str
+    classes: ClassTable
 
 
 class SageMakerJob(JobFacts):
@@ -259,21 +267,60 @@ class SageMakerJob(JobFacts):
         from birdsod.estimator.sagemaker.endpoint import deploy
         from birdsod.estimator.sagemaker.hosting import Hosting
 
-        told: Any = self.describe()
         return deploy(
             self.cloud,
             artifact_uri=self.artifact_uri,
-            image=told["AlgorithmSpecification"]["TrainingImage"],
-            role=told["RoleArn"],
-            classes=self.classes,
+            **self._model_parts(),
             hosting=hosting or Hosting(),
             ledger=self.ledger,
             wait=wait,
             poll_seconds=self.poll_seconds,
         )
 
+    def transform(
+        self, images: ImageSource | DetectionDataset | Iterable[ImageSource], *, hosting: Hosting | None = None
+    ) -> Transformed:
+        """Find the objects in many images with a batch transform job, which leaves nothing running.
+
+        Parameters
+        ----------
+        images : image source, dataset or iterable of image source
+            What :meth:`predict` takes, one or many.
+        hosting : Hosting, optional
+            On what machines.
+
+        Returns
+        -------
+        Transformed
+            Detections by image, as a DataFrame and as a data set.
+
+        Raises
+        ------
+        TrainingError
+            If the job has no model (yet).
+        CloudError, ServingError
+            If the transform fails; nothing that was made for it is left behind.
+        """
+        from birdsod.estimator.sagemaker.transform import transform
+
+        return transform(
+            self.cloud,
+            images=images,
+            artifact_uri=self.artifact_uri,
+            **self._model_parts(),
+            hosting=hosting,
+            ledger=self.ledger,
+            poll_seconds=self.poll_seconds,
+        )
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.cloud.region!r})"
+
+    def _model_parts(self) -> _ModelParts:
+        told = self.describe()
+        # A job of an algorithm from the marketplace has no image of its own; those are none of ours.
+        image = told["AlgorithmSpecification"].get("TrainingImage", "")
+        return {"image": image, "role": told["RoleArn"], "classes": self.classes}
 
     def _loaded(self) -> Model:
         if self._model is None:
