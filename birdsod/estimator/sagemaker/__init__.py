@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from birdsod.estimator.sagemaker.requests import ChannelPlan, TrainingPlan
     from birdsod.estimator.sagemaker.session import Cloud
     from birdsod.estimator.sagemaker.transformed import FailedImage, Transformed
+    from birdsod.estimator.sagemaker.tuning_job import TuningJob
+    from birdsod.estimator.sagemaker.tuning_ranges import Categorical, Continuous, Integer
 
 __all__ = [
+    "Categorical",
     "ChannelPlan",
     "Cleaned",
     "CleanupReport",
     "Cloud",
+    "Continuous",
     "FailedImage",
     "Hosting",
     "Inputs",
+    "Integer",
     "Ledger",
     "Resource",
     "SageMakerDetector",
@@ -33,17 +38,21 @@ __all__ = [
     "SageMakerJob",
     "TrainingPlan",
     "Transformed",
+    "TuningJob",
     "UploadedInputs",
 ]
 
 _HOME = {
+    "Categorical": "tuning_ranges",
     "ChannelPlan": "requests",
     "Cleaned": "cleanup",
     "CleanupReport": "cleanup",
     "Cloud": "session",
+    "Continuous": "tuning_ranges",
     "FailedImage": "transformed",
     "Hosting": "hosting",
     "Inputs": "inputs",
+    "Integer": "tuning_ranges",
     "Ledger": "ledger",
     "Resource": "ledger",
     "SageMakerDetector": "detector",
@@ -51,6 +60,7 @@ _HOME = {
     "SageMakerJob": "job",
     "TrainingPlan": "requests",
     "Transformed": "transformed",
+    "TuningJob": "tuning_job",
     "UploadedInputs": "inputs",
 }
 
