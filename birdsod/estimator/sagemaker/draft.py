@@ -66,7 +66,7 @@ class Draft:
     files: tuple[FileUpload, ...]
 
     @classmethod
-    def of(  # noqa: PLR0913 - all that a job is made of
+    def of(
         cls,
         cloud: Cloud,
         params: Hyperparameters,
@@ -144,9 +144,7 @@ class Draft:
             say(f"{len(report.skipped)} of {len(self.files)} files are uploaded already")
         return report
 
-    def start(
-        self, ledger: Ledger, *, tags: dict[str, str], poll_seconds: float, wait: bool, logs: bool
-    ) -> SageMakerJob:
+    def start(self, ledger: Ledger, *, poll_seconds: float, wait: bool, logs: bool) -> SageMakerJob:
         """Upload, note the job, create it, and wait for it if that is wanted.
 
         Parameters
