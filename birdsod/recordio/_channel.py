@@ -12,7 +12,7 @@ import numpy as np
 from birdsod import _progress
 from birdsod.errors import DatasetError, ImageError
 from birdsod.recordio._image_work import Made, Task, make
-from birdsod.recordio._label import detection_label, is_detection_label
+from birdsod.recordio._label import object_count
 from birdsod.recordio._packed import PackedChannel
 from birdsod.recordio._pipeline import in_order, one_core_each, through, workers
 from birdsod.recordio._record import record_head
@@ -68,7 +68,7 @@ class Tally:
 
     def count(self, made: Made) -> None:
         """Count an image that is packed."""
-        objects = len(detection_label(made.label)) if is_detection_label(made.label) else 0
+        objects = object_count(made.label)
         self.records += 1
         self.objects += objects
         self.most_objects = max(self.most_objects, objects)

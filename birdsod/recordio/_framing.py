@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import mmap
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
 __all__ = [
     "FIRST",
     "LAST",
@@ -50,6 +52,9 @@ _FRAME = struct.Struct("<II")
 _MAGIC_BYTES = MAGIC.to_bytes(4, "little")
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 _LENGTH_BITS = 29
+_WORD = np.dtype("<u4")
+# Below it bytes are searched faster than an array is made of them.
+_SHORT = 1024
 WHOLE, FIRST, MIDDLE, LAST = range(4)
 
 
@@ -63,6 +68,8 @@ def frame(parts: Sequence[Payload]) -> list[Payload]:
     if length > LONGEST:
         message = "a record holds less than 2^29 bytes"
         raise RecordError(message, value=length, cure="pack a smaller image")
+    if not any(map(_may_hold_magic, parts)):
+        return [_FRAME.pack(MAGIC, length), *parts, _PADDING[length % 4]]
     runs = _runs(parts)
     pieces: list[Payload] = []
     for number, run in enumerate(runs):
@@ -113,12 +120,22 @@ def _runs(parts: Sequence[Payload]) -> list[list[Payload]]:
     return runs
 
 
+def _may_hold_magic(part: Payload) -> bool:
+    """Tell whether the magic number stands in a part; perhaps at an offset where it does not matter."""
+    if len(part) < _SHORT and isinstance(part, bytes):
+        return _MAGIC_BYTES in part
+    return bool(_hits(part).any())
+
+
 def _cuts(part: Payload) -> list[int]:
-    # Comparing whole words is ten times faster than bytes.find, which also stops at hits that are not aligned.
-    if len(part) < len(_MAGIC_BYTES):
-        return []
-    hits = np.frombuffer(part, "<u4", count=len(part) // 4) == MAGIC
+    hits = _hits(part)
     return (4 * np.flatnonzero(hits)).tolist() if hits.any() else []
+
+
+def _hits(part: Payload) -> NDArray[np.bool_]:
+    # Comparing whole words is ten times faster than bytes.find, which also stops at hits that are not aligned.
+    words = np.frombuffer(part, _WORD, len(part) // 4) if len(part) >= _WORD.itemsize else np.empty(0, _WORD)
+    return np.equal(words, MAGIC)
 
 
 def _flag(number: int, count: int) -> int:

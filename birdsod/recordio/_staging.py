@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from birdsod.recordio._taking import Purpose
 
-__all__ = ["Staging", "refuse_existing", "writing"]
+__all__ = ["Staging", "refuse_existing", "unwritten", "writing"]
 
 
 class Staging:
@@ -120,8 +120,13 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cause = error.strerror or str(error)
-        raise RecordError("the file cannot be written", path=path, cause=cause, cure="choose another place") from error
+        raise unwritten(path, error) from error
+
+
+def unwritten(path: Path, error: OSError) -> RecordError:
+    """Return the error that tells of a failure of the file system."""
+    cause = error.strerror or str(error)
+    return RecordError("the file cannot be written", path=path, cause=cause, cure="choose another place")
 
 
 def refuse_existing(paths: Sequence[Path], *, overwrite: bool) -> None:

@@ -16,7 +16,7 @@ from birdsod.errors import RecordError
 from birdsod.recordio import MAGIC, Record, RecordHeader, RecordReader
 from birdsod.recordio._faults import Fault, FaultError
 from birdsod.recordio._framing import framed, read_frame
-from birdsod.recordio._label import DetectionLabel, detection_label, is_detection_label
+from birdsod.recordio._label import DetectionLabel, detection_label, is_detection_label, object_count
 from birdsod.recordio._record import parse_record, record_head, whole_record
 from birdsod.testing import detection_labels, image_ids, image_records, labels
 
@@ -130,6 +130,7 @@ def test_a_detection_label_there_and_back(label: NDArray[np.float32]) -> None:
     typed = detection_label(label)
     assert np.array_equal(typed.numbers, label)
     assert is_detection_label(label)
+    assert object_count(label) == len(detection_label(label))
     assert len(typed) == len(typed.boxes) == len(typed.extra)
     assert typed.extra.shape[1] == typed.object_width - 5
     assert len(typed.header_extra) == typed.header_width - 2
@@ -166,6 +167,7 @@ NOT_DETECTION: dict[str, tuple[Any, str]] = {
 def test_other_labels_are_told_as_such(name: str) -> None:
     label, reason = NOT_DETECTION[name]
     assert not is_detection_label(label)
+    assert object_count(np.asarray(label, np.float32)) == 0
     with pytest.raises(RecordError, match=reason) as caught:
         detection_label(label, record_id=7)
     assert "image 7" in str(caught.value)
