@@ -99,9 +99,7 @@ def _bucket(cloud: Cloud, bucket: str) -> Iterator[Finding]:
         region = _bucket_region(cloud, bucket)
     except CloudError as error:
         if error.value in _GONE:
-            yield Finding(
-                "bucket-missing", "the bucket does not exist", value=bucket, cure="create it, or pass bucket="
-            )
+            yield from _missing(cloud, bucket)
         elif error.value not in _DENIED:
             yield _not_checked("the bucket", error)
         return
@@ -109,6 +107,12 @@ def _bucket(cloud: Cloud, bucket: str) -> Iterator[Finding]:
         message = f"the bucket lies in {region}, the job runs in {cloud.region}"
         cure = f"pass a bucket of {cloud.region}, or a session of {region}"
         yield Finding("bucket-region", message, value=bucket, cure=cure)
+
+
+def _missing(cloud: Cloud, bucket: str) -> Iterator[Finding]:
+    # The default bucket is made when it is first needed.
+    if bucket != f"sagemaker-{cloud.region}-{cloud.account}":
+        yield Finding("bucket-missing", "the bucket does not exist", value=bucket, cure="create it, or pass bucket=")
 
 
 def _bucket_region(cloud: Cloud, bucket: str) -> str:

@@ -6,10 +6,12 @@ import functools
 import io
 import json
 import tarfile
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.config import Config
 
 from birdsod import ClassTable
 from birdsod.errors import ArtifactError, CloudError
@@ -26,6 +28,7 @@ from birdsod.estimator.sagemaker.preflight_account import (
     role_findings,
 )
 from birdsod.estimator.sagemaker.preflight_hosting import hosting_findings, payload_findings
+from birdsod.estimator.sagemaker.preflight_manifest import manifest_findings_at
 from birdsod.estimator.sagemaker.preflight_seed import read_seed, seed_findings, seed_findings_at
 from birdsod.estimator.sagemaker.quotas import find_quota
 from birdsod.estimator.sagemaker.regions import built_in_image
@@ -33,6 +36,8 @@ from birdsod.estimator.sagemaker.requests import RECORDIO, SEED_MODEL, ChannelPl
 from birdsod.estimator.sagemaker.session import Cloud
 from birdsod.hyperparameters import Hyperparameters
 from birdsod.testing import FakeSageMaker
+from birdsod.testing._fake_sagemaker.loopback import Answer, LoopbackServer, Request
+from birdsod.testing._fake_sagemaker.wiring import wired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -326,54 +331,62 @@ def test_what_could_not_be_checked_is_a_warning(fake: FakeSageMaker, cloud: Clou
     assert [(finding.kind, finding.severity) for finding in found] == [("not-checked", "warning")]
 
 
-class Refusing:
-    """A client whose every call is refused, for services of which the fake knows no refusal."""
+@contextmanager
+def guarded(code: str, *, status: int, region: str | None = None) -> Iterator[Cloud]:
+    """A cloud that tells who one is and refuses everything else, for services of which the fake knows no refusal."""
 
-    def __init__(self, code: str, header: str | None = None) -> None:
-        self.code, self.header = code, header
+    def answer(request: Request) -> Answer:
+        if b"GetCallerIdentity" in request.body:
+            who = "<Account>123456789012</Account><Arn>arn:aws:iam::123456789012:user/me</Arn><UserId>me</UserId>"
+            told = f"<GetCallerIdentityResponse><GetCallerIdentityResult>{who}</GetCallerIdentityResult>"
+            return Answer(200, (), f"{told}</GetCallerIdentityResponse>".encode())
+        error = f"<Code>{code}</Code><Message>no</Message>"
+        query = f"<ErrorResponse><Error>{error}</Error></ErrorResponse>"
+        body = query if b"Action=" in request.body else f"<Error>{error}</Error>"
+        headers = () if region is None else (("x-amz-bucket-region", region),)
+        return Answer(status, headers, b"" if request.method == "HEAD" else body.encode())
 
-    def __getattr__(self, name: str) -> Any:
-        from botocore.exceptions import ClientError
-
-        def call(**_: object) -> None:
-            headers = {} if self.header is None else {"x-amz-bucket-region": self.header}
-            told: Any = {"Error": {"Code": self.code, "Message": "no"}, "ResponseMetadata": {"HTTPHeaders": headers}}
-            raise ClientError(told, name)
-
-        return call
-
-
-class Guarded:
-    """A cloud whose object store and roles may not be looked at."""
-
-    region = "us-east-1"
-    account = "123456789012"
-
-    def __init__(self, code: str, header: str | None = None) -> None:
-        self.s3 = self.iam = Refusing(code, header)
+    server = LoopbackServer(answer)
+    try:
+        session = wired(server.url, "us-east-1", "AKIAIOSFODNN7EXAMPLE", "birdsod")
+        session._session.set_default_client_config(Config(retries={"total_max_attempts": 1}))
+        yield Cloud.of(session)
+    finally:
+        server.close()
 
 
-@pytest.mark.parametrize("code", ["AccessDenied", "403", "AccessDeniedException"])
-def test_what_may_not_be_looked_at_is_passed_over(code: str) -> None:
-    guarded: Any = Guarded(code)
-    assert kinds(bucket_findings(guarded, ["s3://birds/x"])) == []
-    assert kinds(role_findings(guarded, "arn:aws:iam::123456789012:role/birds")) == []
-    assert kinds(object_findings(guarded, "s3://birds/x", what="it", cure="wait")) == []
-    assert kinds(seed_findings_at(guarded, "s3://birds/x", {})) == ["not-checked"]
+ROLE = "arn:aws:iam::123456789012:role/birds"
+
+
+def test_what_may_not_be_looked_at_is_passed_over() -> None:
+    with guarded("AccessDenied", status=403) as cloud:
+        assert kinds(bucket_findings(cloud, ["s3://birds/x"])) == []
+        assert kinds(role_findings(cloud, ROLE)) == []
+        assert kinds(object_findings(cloud, "s3://birds/x", what="it", cure="wait")) == []
+        assert kinds(object_findings(cloud, "s3://birds/x", what="it", cure="wait", whole=False)) == []
+        assert kinds(seed_findings_at(cloud, "s3://birds/x", {})) == ["not-checked"]
+        line = ChannelPlan(name="train", uri="s3://birds/x", attribute_names=("source-ref", "birds"))
+        assert kinds(manifest_findings_at(cloud, line)) == ["not-checked"]
 
 
 def test_a_service_that_fails_is_a_warning() -> None:
-    guarded: Any = Guarded("InternalError")
-    assert kinds(bucket_findings(guarded, ["s3://birds/x"])) == ["not-checked"]
-    assert kinds(role_findings(guarded, "arn:aws:iam::123456789012:role/birds")) == ["not-checked"]
-    assert kinds(object_findings(guarded, "s3://birds/x", what="it", cure="wait")) == ["not-checked"]
+    with guarded("InternalError", status=500) as cloud:
+        assert kinds(bucket_findings(cloud, ["s3://birds/x"])) == ["not-checked"]
+        assert kinds(role_findings(cloud, ROLE)) == ["not-checked"]
+        assert kinds(object_findings(cloud, "s3://birds/x", what="it", cure="wait")) == ["not-checked"]
 
 
 def test_a_bucket_that_only_tells_where_it_is_counts() -> None:
-    west: Any = Guarded("AccessDenied", "eu-west-1")
-    assert kinds(bucket_findings(west, ["s3://birds/x"])) == ["bucket-region"]
-    here: Any = Guarded("AccessDenied", "us-east-1")
-    assert kinds(bucket_findings(here, ["s3://birds/x", "", "https://birds/x"])) == []
+    with guarded("AccessDenied", status=403, region="eu-west-1") as cloud:
+        assert kinds(bucket_findings(cloud, ["s3://birds/x"])) == ["bucket-region"]
+    with guarded("AccessDenied", status=403, region="us-east-1") as cloud:
+        assert kinds(bucket_findings(cloud, ["s3://birds/x", "", "https://birds/x"])) == []
+
+
+def test_the_default_bucket_need_not_be_there_yet() -> None:
+    with guarded("NoSuchBucket", status=404) as cloud:
+        uris = ["s3://sagemaker-us-east-1-123456789012/jobs/", "s3://other/jobs/"]
+        assert [finding.value for finding in bucket_findings(cloud, uris)] == ["other"]
 
 
 def test_roles_of_others_are_not_looked_at(cloud: Cloud) -> None:
