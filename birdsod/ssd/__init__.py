@@ -1,4 +1,4 @@
-"""The local engine's detector: anchors, matching, network, loss, detection, training, archives.
+"""The local engine's detector: anchors, matching, network, loss, detection, loading, training, archives.
 
 Nothing here loads torch before it is used.
 """
@@ -11,17 +11,36 @@ from birdsod._lazy import load
 
 if TYPE_CHECKING:
     from birdsod.ssd.artifact import Artifact, read_artifact, save_artifact
-    from birdsod.ssd.model import Model, load_model
+    from birdsod.ssd.augmentation import Augmentation
+    from birdsod.ssd.batch_form import BatchForm
+    from birdsod.ssd.detection_loader import DetectionBatch, DetectionLoader
+    from birdsod.ssd.loading import load_model
+    from birdsod.ssd.model import Model
     from birdsod.ssd.options import LocalOptions
 
-__all__ = ["Artifact", "LocalOptions", "Model", "load_model", "read_artifact", "save_artifact"]
+__all__ = [
+    "Artifact",
+    "Augmentation",
+    "BatchForm",
+    "DetectionBatch",
+    "DetectionLoader",
+    "LocalOptions",
+    "Model",
+    "load_model",
+    "read_artifact",
+    "save_artifact",
+]
 
 # name -> module of this package that holds it
 _HOME = {
     "Artifact": "artifact",
+    "Augmentation": "augmentation",
+    "BatchForm": "batch_form",
+    "DetectionBatch": "detection_loader",
+    "DetectionLoader": "detection_loader",
     "LocalOptions": "options",
     "Model": "model",
-    "load_model": "model",
+    "load_model": "loading",
     "read_artifact": "artifact",
     "save_artifact": "artifact",
 }

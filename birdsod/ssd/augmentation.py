@@ -1,7 +1,8 @@
 """SSD's random changes of training images: colours, mirror, zoom out, crop; boxes move with their pixels.
 
 Zooming out and cropping are both a choice of a window in the plane of the image; only the last window is ever
-drawn, so that a four times larger field costs no more than the image it becomes.
+drawn, so that a four times larger field costs no more than the image it becomes. Colours change last, on the pixels
+that are drawn.
 
 Source
 ------
@@ -10,18 +11,20 @@ Liu et al., "SSD: Single Shot MultiBox Detector" (2016), and the settings of MXN
 
 from __future__ import annotations
 
-import math
+import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from birdsod.ssd.windows import Sample, Window, centred, look_through, mirror
+from birdsod.errors import HyperparameterError
+from birdsod.ssd.windows import Sample, Window, look_through
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from birdsod.ssd.options import LocalOptions
+    from birdsod.ssd.windows import Picture
 
 __all__ = ["Augmentation", "augment", "choose_window", "jitter"]
 
@@ -31,6 +34,9 @@ _TRIALS = 25
 _SCALES = (0.3, 1.0)
 _RATIOS = (0.5, 2.0)
 _HUE, _LIGHTNESS, _SATURATION, _CONTRAST = 18.0, 32.0, 32.0, 0.5
+_HIGHEST = np.array([[180.0], [255.0], [255.0], [255.0]])
+# OpenCV's numbers. Lanczos is left out: it looks like cubic, and takes as long as decoding.
+_WAYS = {"nearest": (0,), "linear": (1,), "cubic": (2,), "area": (3,), "random": (0, 1, 2, 3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,18 @@ class Augmentation:
         At most this many times the image's own width and height.
     colour : float
         Strength of changes of colour.
+    interpolation : {"random", "nearest", "linear", "cubic", "area"}
+        How images are resized; at random, each of these is as likely as the others.
+
+    Raises
+    ------
+    HyperparameterError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> Augmentation(mirror=0, crop=0, zoom_out=0, colour=0, interpolation="linear").largest_field
+    2.0
     """
 
     mirror: float = 0.5
@@ -52,6 +70,19 @@ class Augmentation:
     zoom_out: float = 0.25
     largest_field: float = 2.0
     colour: float = 1.0
+    interpolation: Literal["random", "nearest", "linear", "cubic", "area"] = "random"
+
+    def __post_init__(self) -> None:
+        for name in ("mirror", "crop", "zoom_out", "colour"):
+            if not 0 <= getattr(self, name) <= 1:
+                value = getattr(self, name)
+                raise HyperparameterError(f"{name} is out of range", value=value, cure="choose 0 to 1")
+        if not self.largest_field >= 1:
+            value = self.largest_field
+            raise HyperparameterError("largest_field is out of range", value=value, cure="choose at least 1")
+        if self.interpolation not in _WAYS:
+            value, cure = self.interpolation, f"choose one of {', '.join(_WAYS)}"
+            raise HyperparameterError("unknown interpolation", value=value, cure=cure)
 
     @classmethod
     def of(cls, options: LocalOptions) -> Augmentation:
@@ -75,12 +106,19 @@ class Augmentation:
         )
 
 
-def augment(sample: Sample, random: np.random.Generator, *, size: int, settings: Augmentation) -> Sample:
+def augment(
+    picture: Picture,
+    random: np.random.Generator,
+    *,
+    size: int,
+    settings: Augmentation,
+    out: npt.NDArray[np.uint8] | None = None,
+) -> Sample:
     """Return a changed copy, ``size`` pixels wide and high.
 
     Parameters
     ----------
-    sample : Sample
+    picture : Picture
         The image and its objects.
     random : numpy.random.Generator
         Decides everything; the same state gives the same result.
@@ -88,18 +126,30 @@ def augment(sample: Sample, random: np.random.Generator, *, size: int, settings:
         Side of the result.
     settings : Augmentation
         How much is left to chance.
+    out : ndarray of uint8, optional
+        Takes the pixels, ``(size, size, 3)``.
 
     Returns
     -------
     Sample
         Objects whose centre fell outside are gone, the others are cut at the edges.
     """
-    image = jitter(sample.image, random, settings.colour)
-    changed = sample._replace(image=image)
-    if random.random() < settings.mirror:
-        changed = mirror(changed)
-    window = choose_window(changed, random, settings)
-    return look_through(changed, window, size=size, interpolation=int(random.integers(5)))
+    ways = _WAYS[settings.interpolation]
+    interpolation, turned = ways[int(random.integers(len(ways)))], random.random() < settings.mirror
+    window = choose_window(picture, random, settings)
+    touch = functools.partial(_jitter, random=random, strength=settings.colour) if settings.colour else None
+    seen = look_through(picture, window, size=size, interpolation=interpolation, out=out, touch=touch)
+    return _turn(seen) if turned else seen
+
+
+def _turn(sample: Sample) -> Sample:
+    """Mirror an image of our own where it stands."""
+    import cv2
+
+    cv2.flip(sample.image, 1, dst=sample.image)
+    boxes = sample.boxes[:, (2, 1, 0, 3)]
+    boxes[:, ::2] = 1 - boxes[:, ::2]
+    return sample._replace(boxes=boxes)
 
 
 def jitter(image: npt.NDArray[np.uint8], random: np.random.Generator, strength: float) -> npt.NDArray[np.uint8]:
@@ -118,35 +168,46 @@ def jitter(image: npt.NDArray[np.uint8], random: np.random.Generator, strength: 
     -------
     ndarray of uint8
     """
-    limits = np.array([_HUE, _LIGHTNESS, _SATURATION, _CONTRAST]) * strength
-    changes = random.uniform(-limits, limits) * (random.random(4) < 0.5)  # noqa: PLR2004 - half of the cases
-    result = _shift_hls(image, changes[:3].astype(np.int64))
-    if changes[3]:
-        import cv2
-
-        result = cv2.convertScaleAbs(result, alpha=1 + float(changes[3])).astype(np.uint8, copy=False)
+    result = image.copy()
+    _jitter(result, random, strength)
     return result
 
 
-def _shift_hls(image: npt.NDArray[np.uint8], shifts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    if not shifts.any():
-        return image
+def _jitter(image: npt.NDArray[np.uint8], random: np.random.Generator, strength: float) -> None:
+    limits = np.array([_HUE, _LIGHTNESS, _SATURATION, _CONTRAST]) * strength
+    changes = random.uniform(-limits, limits) * (random.random(4) < 0.5)  # noqa: PLR2004 - half of the cases
+    shifts = changes[:3].astype(np.int64)
+    if shifts.any():
+        _shift_hls(image, shifts)
+    if changes[3]:
+        import cv2
+
+        cv2.convertScaleAbs(image, dst=image, alpha=1 + float(changes[3]))
+
+
+def _shift_hls(image: npt.NDArray[np.uint8], shifts: npt.NDArray[np.int64]) -> None:
+    """Clamped at the ends, as MXNet does, hue included."""
     import cv2
 
-    # Clamped at the ends, as MXNet does, hue included.
-    steps = np.arange(256)
-    tables = np.stack([np.clip(steps + shift, 0, top) for shift, top in zip(shifts, (180, 255, 255), strict=True)], -1)
-    hls = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2HLS)
-    shifted = cv2.LUT(hls, tables.astype(np.uint8)[None])
-    return cv2.cvtColor(shifted, cv2.COLOR_HLS2RGB).astype(np.uint8, copy=False)
+    hls = cv2.cvtColor(image, cv2.COLOR_RGB2HLS)
+    # Saturated sums of all pixels at once; a table, or a sum with a negative number, takes several times as long.
+    # OpenCV's scalars: columns of four.
+    up, down = (np.append(np.maximum(change, 0), 0.0)[:, None] for change in (shifts, -shifts))
+    if up.any():
+        cv2.add(hls, up, dst=hls)
+    if down.any():
+        cv2.subtract(hls, down, dst=hls)
+    if shifts[0] > 0:
+        cv2.min(hls, _HIGHEST, dst=hls)
+    cv2.cvtColor(hls, cv2.COLOR_HLS2RGB, dst=image)
 
 
-def choose_window(sample: Sample, random: np.random.Generator, settings: Augmentation) -> Window:
+def choose_window(picture: Picture, random: np.random.Generator, settings: Augmentation) -> Window:
     """Return the part of the plane that is looked at: perhaps a larger field, and perhaps a part of that.
 
     Parameters
     ----------
-    sample : Sample
+    picture : Picture
         The image and its objects.
     random : numpy.random.Generator
         Decides.
@@ -157,12 +218,11 @@ def choose_window(sample: Sample, random: np.random.Generator, settings: Augment
     -------
     Window
     """
-    height, width = sample.image.shape[:2]
-    field = Window(0, 0, width, height)
+    field = Window(0, 0, picture.width, picture.height)
     if random.random() < settings.zoom_out:
         field = _larger(field, random, settings.largest_field)
     if random.random() < settings.crop:
-        boxes = sample.boxes * (width, height, width, height)
+        boxes = picture.boxes * ((picture.width, picture.height) * 2)
         return _part(field, boxes, random) or field
     return field
 
@@ -179,30 +239,44 @@ def _larger(window: Window, random: np.random.Generator, largest: float) -> Wind
 
 def _part(field: Window, boxes: npt.NDArray[np.float64], random: np.random.Generator) -> Window | None:
     """Choose a part of ``field`` that overlaps an object enough, by one of five measures in random order."""
-    for least in random.permutation(_LEAST_OVERLAPS):
-        for _ in range(_TRIALS):
-            window = _any_part(field, random)
-            if _suits(window, boxes, least):
-                return window
-    return None
+    least = np.repeat(random.permutation(_LEAST_OVERLAPS), _TRIALS)
+    # All trials at once: the one that is taken is the first that suits.
+    windows = _parts(field, random, len(least))
+    suits = _suit(windows, boxes, least)
+    first = int(suits.argmax())
+    return Window._make(windows[first].astype(int).tolist()) if suits[first] else None
 
 
-def _any_part(field: Window, random: np.random.Generator) -> Window:
-    scale = random.uniform(*_SCALES)
+def _parts(field: Window, random: np.random.Generator, number: int) -> npt.NDArray[np.float64]:
+    """Return so many parts of a field as rows of corners, whole numbers."""
+    scale, stretch, across, down = random.random((4, number))
+    scale = _SCALES[0] + (_SCALES[1] - _SCALES[0]) * scale
     shape = field.width / field.height
-    low, high = max(_RATIOS[0] / shape, scale**2), min(_RATIOS[1] / shape, 1 / scale**2)
-    stretch = math.sqrt(random.uniform(low, high)) if low < high else 1.0
-    width = min(field.width, max(1, round(field.width * scale * stretch)))
-    height = min(field.height, max(1, round(field.height * scale / stretch)))
-    left = field.left + int(random.integers(field.width - width + 1))
-    top = field.top + int(random.integers(field.height - height + 1))
-    return Window(left, top, left + width, top + height)
+    low, high = np.maximum(_RATIOS[0] / shape, scale**2), np.minimum(_RATIOS[1] / shape, 1 / scale**2)
+    stretch = np.where(low < high, np.sqrt(low + (high - low) * stretch), 1.0)
+    sides = field.width, field.height
+    width, height = np.clip(np.rint([sides[0] * scale * stretch, sides[1] * scale / stretch]).T, 1, sides).T
+    left = field.left + np.floor(across * (field.width - width + 1))
+    top = field.top + np.floor(down * (field.height - height + 1))
+    return np.stack([left, top, left + width, top + height], axis=1)
 
 
-def _suits(window: Window, boxes: npt.NDArray[np.float64], least: float) -> bool:
+def _suit(
+    windows: npt.NDArray[np.float64], boxes: npt.NDArray[np.float64], least: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Tell of each window whether it overlaps one box enough, and holds the centre of one."""
     if not len(boxes):
-        return True
-    low, high = np.maximum(boxes[:, :2], window[:2]), np.minimum(boxes[:, 2:], window[2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=1)
-    together = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + window.width * window.height - shared
-    return bool((shared >= least * together).any()) and bool(centred(window, boxes).any())
+        return np.ones(len(windows), dtype=np.bool_)
+    low, high = windows[:, None, :2], windows[:, None, 2:]
+    shared = _area(np.maximum(np.minimum(high, boxes[:, 2:]) - np.maximum(low, boxes[:, :2]), 0))
+    together = _area(high - low) + _area(boxes[:, 2:] - boxes[:, :2]) - shared
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centred = ((centres >= low) & (centres <= high)).all(axis=2)
+    enough: npt.NDArray[np.bool_] = shared >= least[:, None] * together
+    suits: npt.NDArray[np.bool_] = np.any(enough, axis=1) & np.any(centred, axis=1)
+    return suits
+
+
+def _area(sides: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    area: npt.NDArray[np.float64] = sides[..., 0] * sides[..., 1]
+    return area

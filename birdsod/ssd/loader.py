@@ -7,29 +7,24 @@ not on the number of threads, and not on where a run was interrupted.
 from __future__ import annotations
 
 import functools
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from birdsod.errors import RecordError
 from birdsod.ssd.augmentation import Augmentation, augment
-from birdsod.ssd.windows import Sample, whole
+from birdsod.ssd.filling import Drawn, Memory, Place, filled, label_rows
+from birdsod.ssd.sources import RecordSource, Source
+from birdsod.ssd.windows import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
-    from os import PathLike
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     import numpy.typing as npt
 
-    from birdsod.recordio import RecordReader
-
-__all__ = ["Batch", "RecordSource", "Source", "Stream", "in_order"]
+__all__ = ["Batch", "RecordSource", "Source", "Stream", "changed", "in_order", "shuffled"]
 
 _ORDER, _CHANGES = 0, 1  # apart, so that the order of images tells nothing about their changes
-_SLACK = 1e-4  # what four decimals in a list may put a box beyond the edge
 
 
 class Batch(NamedTuple):
@@ -45,82 +40,6 @@ class Batch(NamedTuple):
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.float32]
-
-
-class Source(Protocol):
-    """Where samples come from, by position."""
-
-    def __len__(self) -> int: ...
-
-    def load(self, position: int) -> tuple[int, Sample]:
-        """Return the image id and the decoded sample at a position; threads may call this side by side."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class RecordSource:
-    """Samples of a ``.rec`` file, and nothing else.
-
-    Parameters
-    ----------
-    reader : RecordReader
-        The open file.
-    num_classes : int
-        Class ids are below.
-    """
-
-    reader: RecordReader
-    num_classes: int
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    def load(self, position: int) -> tuple[int, Sample]:
-        """Return the image id and the decoded sample at a position.
-
-        Parameters
-        ----------
-        position : int
-            Position in the file, from 0.
-
-        Returns
-        -------
-        tuple of int and Sample
-
-        Raises
-        ------
-        RecordError
-            If a label holds a class id or a box that cannot be.
-        ImageError
-            If the image cannot be decoded.
-        """
-        from birdsod.image import decode
-
-        record = self.reader[position]
-        label = record.boxes
-        boxes = np.asarray(label.boxes, dtype=np.float64).reshape(-1, 4)
-        class_ids = np.asarray(label.class_ids, dtype=np.int64)
-        _check(boxes, class_ids, self.num_classes, self.reader.path, position)
-        return int(record.header.id), Sample(decode(record.image), np.clip(boxes, 0, 1), class_ids)
-
-
-def _check(
-    boxes: npt.NDArray[np.float64],
-    class_ids: npt.NDArray[np.int64],
-    num_classes: int,
-    path: str | PathLike[str],
-    record: int,
-) -> None:
-    wrong = (class_ids < 0) | (class_ids >= num_classes)
-    if wrong.any():
-        message, cure = f"a class id is not below num_classes, {num_classes}", "pack with the class ids 0, 1, 2, ..."
-        raise RecordError(message, path=path, record=record, value=int(class_ids[wrong][0]), cure=cure)
-    outside = ~((boxes >= -_SLACK) & (boxes <= 1 + _SLACK)).all(axis=1)
-    inverted = ~(boxes[:, :2] < boxes[:, 2:]).all(axis=1)
-    if (outside | inverted).any():
-        value = boxes[outside | inverted][0].tolist()
-        message, cause = "a box is inverted or outside its image", "pixels where parts of width and height belong"
-        raise RecordError(message, path=path, record=record, value=value, cause=cause)
 
 
 @dataclass(frozen=True)
@@ -162,7 +81,7 @@ class Stream:
         -------
         Batch
         """
-        return _stack([self._sample(place) for place in self._places(update)])
+        return next(self.batches(update, update + 1, threads=1, ahead=0))
 
     def batches(self, first: int, last: int, *, threads: int = 2, ahead: int = 2) -> Generator[Batch, None, None]:
         """Yield the batches of the updates from ``first`` up to, not including, ``last``.
@@ -180,25 +99,60 @@ class Stream:
         ------
         Batch
         """
-        samples = (functools.partial(self._sample, place) for u in range(first, last) for place in self._places(u))
-        sizes = (self.batch_size for _ in range(first, last))
-        return _ahead(samples, sizes, threads=threads, ahead=ahead)
+        plan = (self._places(update) for update in range(first, last))
+        return _batches(self._fill, plan, (self.batch_size, self.size), threads=threads, ahead=ahead)
 
-    def _places(self, update: int) -> range:
-        return range(update * self.batch_size, (update + 1) * self.batch_size)
+    def _places(self, update: int) -> list[Place]:
+        number = len(self.source)
+        turns = (divmod(k, number) for k in range(update * self.batch_size, (update + 1) * self.batch_size))
+        return [Place(turn, int(shuffled(number, self.seed, turn)[k])) for turn, k in turns]
 
-    def _sample(self, place: int) -> Sample:
-        turn, position = divmod(place, len(self.source))
-        image_id, sample = self.source.load(int(self._order(turn)[position]))
-        random = np.random.default_rng([self.seed, _CHANGES, turn, image_id])
-        return augment(sample, random, size=self.size, settings=self.augmentation)
+    def _fill(self, place: Place, slot: npt.NDArray[np.uint8]) -> Drawn:
+        return changed(self.source, place, slot, self.seed, self.augmentation)
 
-    def _order(self, turn: int) -> npt.NDArray[np.int64]:
-        return _shuffled(len(self.source), self.seed, turn)
+
+def changed(source: Source, place: Place, out: npt.NDArray[np.uint8], seed: int, augmentation: Augmentation) -> Drawn:
+    """Draw an image as it is changed in a turn, and tell of it.
+
+    Parameters
+    ----------
+    source : Source
+        The images.
+    place : Place
+        Which one, and in which turn.
+    out : ndarray of uint8
+        Takes the pixels, ``(size, size, 3)``.
+    seed : int
+        Of the changes.
+    augmentation : Augmentation
+        How much it is changed.
+
+    Returns
+    -------
+    Drawn
+    """
+    image_id, picture = source.load(place.position)
+    random = np.random.default_rng([seed, _CHANGES, place.turn, image_id])
+    return Drawn(image_id, *augment(picture, random, size=len(out), settings=augmentation, out=out)[1:])
 
 
 @functools.lru_cache(maxsize=8)
-def _shuffled(number: int, seed: int, turn: int) -> npt.NDArray[np.int64]:
+def shuffled(number: int, seed: int, turn: int) -> npt.NDArray[np.int64]:
+    """Return the order in which so many images pass in a turn; read-only.
+
+    Parameters
+    ----------
+    number : int
+        How many images there are.
+    seed : int
+        Of the order.
+    turn : int
+        Counted from 0.
+
+    Returns
+    -------
+    ndarray of int64
+    """
     order = np.random.default_rng([seed, _ORDER, turn]).permutation(number)
     order.setflags(write=False)
     return order
@@ -225,35 +179,25 @@ def in_order(
     Batch
     """
 
-    def sample(position: int) -> Sample:
-        return whole(source.load(position)[1], size=size)
+    def fill(place: Place, slot: npt.NDArray[np.uint8]) -> Drawn:
+        image_id, picture = source.load(place.position)
+        return Drawn(image_id, *whole(picture, size=size, out=slot)[1:])
 
-    total = len(source)
-    sizes = (min(batch_size, total - first) for first in range(0, total, batch_size))
-    return _ahead((functools.partial(sample, k) for k in range(total)), sizes, threads=threads, ahead=ahead)
+    places = [Place(0, position) for position in range(len(source))]
+    plan = (places[first : first + batch_size] for first in range(0, len(places), batch_size))
+    return _batches(fill, plan, (batch_size, size), threads=threads, ahead=ahead)
 
 
-def _ahead(
-    tasks: Iterable[Callable[[], Sample]], sizes: Iterable[int], *, threads: int, ahead: int
+def _batches(
+    fill: Callable[[Place, npt.NDArray[np.uint8]], Drawn],
+    plan: Iterable[Sequence[Place]],
+    shape: tuple[int, int],
+    *,
+    threads: int,
+    ahead: int,
 ) -> Generator[Batch, None, None]:
-    """Run tasks in threads and yield their results, so many at a time; no more than ``ahead`` batches wait."""
-    todo, waiting = iter(tasks), deque[list[Future[Sample]]]()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="birdsod-loader")
-    try:
-        for size in sizes:
-            waiting.append([pool.submit(next(todo)) for _ in range(size)])
-            if len(waiting) > ahead:
-                yield _stack([future.result() for future in waiting.popleft()])
-        while waiting:
-            yield _stack([future.result() for future in waiting.popleft()])
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _stack(samples: list[Sample]) -> Batch:
-    most = max(1, *(len(sample.class_ids) for sample in samples))
-    labels = np.full((len(samples), most, 5), -1, dtype=np.float32)
-    for rows, sample in zip(labels, samples, strict=True):
-        rows[: len(sample.class_ids), 0] = sample.class_ids
-        rows[: len(sample.class_ids), 1:] = sample.boxes
-    return Batch(np.stack([sample.image for sample in samples]), labels)
+    batch_size, size = shape
+    memory = Memory((batch_size, size, size, 3), np.uint8, keep=ahead + 1)
+    for batch in filled(fill, plan, memory, threads=threads, ahead=ahead):
+        most = max(1, *(len(image.class_ids) for image in batch.drawn))
+        yield Batch(batch.images, label_rows(batch.drawn, most))

@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
-__all__ = ["FILL", "Sample", "Window", "centred", "look_through", "mirror", "whole"]
+__all__ = ["FILL", "Picture", "Sample", "Window", "centred", "look_through", "mirror", "whole"]
 
 FILL = 127
 """The grey beyond the edges of an image."""
+
+_REDUCTIONS = (8, 4, 2)
+
+
+class Picture(Protocol):
+    """An image with its objects, whose pixels may still have to be decoded."""
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        ...
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float64]:
+        """Relative corners, ``(k, 4)``."""
+        ...
+
+    @property
+    def class_ids(self) -> npt.NDArray[np.int64]:
+        """One an object, ``(k,)``."""
+        ...
+
+    def pixels(self, reduction: int) -> tuple[npt.NDArray[np.uint8], int]:
+        """Return the RGB pixels, perhaps made smaller, and how many times smaller: at most what was asked for.
+
+        Parameters
+        ----------
+        reduction : int
+            1, 2, 4 or 8: as much smaller as they may be, rounded up.
+
+        Returns
+        -------
+        tuple of uint8 array of shape (height, width, 3) and int
+        """
+        ...
 
 
 class Sample(NamedTuple):
@@ -31,6 +73,30 @@ class Sample(NamedTuple):
     image: npt.NDArray[np.uint8]
     boxes: npt.NDArray[np.float64]
     class_ids: npt.NDArray[np.int64]
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        return int(self.image.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        return int(self.image.shape[0])
+
+    def pixels(self, reduction: int) -> tuple[npt.NDArray[np.uint8], int]:  # noqa: ARG002 - they are there already
+        """Return the pixels as they are.
+
+        Parameters
+        ----------
+        reduction : int
+            Makes no difference.
+
+        Returns
+        -------
+        tuple of uint8 array of shape (height, width, 3) and int
+        """
+        return self.image, 1
 
 
 class Window(NamedTuple):
@@ -52,22 +118,23 @@ class Window(NamedTuple):
         return self.bottom - self.top
 
 
-def whole(sample: Sample, *, size: int) -> Sample:
+def whole(picture: Picture, *, size: int, out: npt.NDArray[np.uint8] | None = None) -> Sample:
     """Return the whole image, ``size`` pixels wide and high: what validation sees.
 
     Parameters
     ----------
-    sample : Sample
+    picture : Picture
         The image and its objects.
     size : int
         Side of the result.
+    out : ndarray of uint8, optional
+        Takes the pixels, ``(size, size, 3)``.
 
     Returns
     -------
     Sample
     """
-    height, width = sample.image.shape[:2]
-    return look_through(sample, Window(0, 0, width, height), size=size, interpolation=1)
+    return look_through(picture, Window(0, 0, picture.width, picture.height), size=size, out=out)
 
 
 def mirror(sample: Sample) -> Sample:
@@ -106,12 +173,20 @@ def centred(window: Window, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bo
     return inside
 
 
-def look_through(sample: Sample, window: Window, *, size: int, interpolation: int = 1) -> Sample:
+def look_through(
+    picture: Picture,
+    window: Window,
+    *,
+    size: int,
+    interpolation: int = 1,
+    out: npt.NDArray[np.uint8] | None = None,
+    touch: Callable[[npt.NDArray[np.uint8]], None] | None = None,
+) -> Sample:
     """Return what a window shows, drawn ``size`` pixels wide and high; beyond the image it shows grey.
 
     Parameters
     ----------
-    sample : Sample
+    picture : Picture
         The image and its objects.
     window : Window
         The part of the plane.
@@ -119,26 +194,46 @@ def look_through(sample: Sample, window: Window, *, size: int, interpolation: in
         Side of the result.
     interpolation : int, default 1
         OpenCV's number of the way to resize: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos.
+    out : ndarray of uint8, optional
+        Takes the pixels, ``(size, size, 3)``.
+    touch : callable, optional
+        Called with the pixels that were drawn, which it may edit; the grey is not among them.
 
     Returns
     -------
     Sample
         Objects whose centre is outside the window are gone, the others are cut at its edges.
     """
-    height, width = sample.image.shape[:2]
+    pixels, reduction = picture.pixels(_reduction(window, size))
+    window = _reduced(window, reduction)
+    height, width = pixels.shape[:2]
     seen = Window(max(window.left, 0), max(window.top, 0), min(window.right, width), min(window.bottom, height))
     across = _Axis.of(seen.left, seen.right, window.left, window.right, size)
     down = _Axis.of(seen.top, seen.bottom, window.top, window.bottom, size)
-    image = np.full((size, size, 3), FILL, dtype=np.uint8)
-    if across.drawn and down.drawn:
-        part = sample.image[seen.top : seen.bottom, seen.left : seen.right]
-        image[down.start : down.stop, across.start : across.stop] = _resize(part, across, down, interpolation)
-    boxes = sample.boxes * (width, height, width, height)
-    kept = centred(window, boxes)
-    moved = np.stack([axis(boxes[kept, column]) for column, axis in enumerate((across, down, across, down))], axis=1)
-    moved = np.clip(moved / size, 0.0, 1.0)
-    open_ = ((moved[:, 2:] - moved[:, :2]) * size > 1e-3).all(axis=1)  # noqa: PLR2004 - a thousandth of a pixel
-    return Sample(image, moved[open_], sample.class_ids[kept][open_])
+    image = np.empty((size, size, 3), dtype=np.uint8) if out is None else out
+    shown = image[down.start : down.stop, across.start : across.stop]
+    drawn = across.drawn and down.drawn
+    if not drawn or shown.shape != image.shape:
+        image[:] = FILL
+    if drawn:
+        _resize(pixels[seen.top : seen.bottom, seen.left : seen.right], shown, interpolation)
+        if touch is not None:
+            touch(shown)
+    boxes = picture.boxes * (np.array([picture.width, picture.height] * 2) / reduction)
+    return Sample(image, *_moved(boxes, picture.class_ids, window, (across, down), size))
+
+
+def _reduction(window: Window, size: int) -> int:
+    """Return how much smaller the pixels may be without one of them being drawn more than once."""
+    least = min(window.width, window.height)
+    return next((reduction for reduction in _REDUCTIONS if least >= reduction * size), 1)
+
+
+def _reduced(window: Window, by: int) -> Window:
+    """Return the window in larger pixels, rounded outwards; boxes follow the rounded one."""
+    if by == 1:
+        return window
+    return Window(window.left // by, window.top // by, -(-window.right // by), -(-window.bottom // by))
 
 
 class _Axis(NamedTuple):
@@ -159,14 +254,28 @@ class _Axis(NamedTuple):
     def drawn(self) -> bool:
         return self.last > self.first
 
-    def __call__(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        if not self.drawn:
-            return places * 0.0
-        return self.start + (places - self.first) * ((self.stop - self.start) / (self.last - self.first))
+    @property
+    def scale(self) -> float:
+        return (self.stop - self.start) / (self.last - self.first) if self.drawn else 0.0
 
 
-def _resize(part: npt.NDArray[np.uint8], across: _Axis, down: _Axis, interpolation: int) -> npt.NDArray[np.uint8]:
+def _moved(
+    boxes: npt.NDArray[np.float64],
+    class_ids: npt.NDArray[np.int64],
+    window: Window,
+    axes: tuple[_Axis, _Axis],
+    size: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return boxes, given in pixels, as parts of what is drawn, and the classes of those that are left."""
+    kept = centred(window, boxes)
+    scales = np.array([axis.scale for axis in axes] * 2)
+    starts = np.array([axis.start - axis.first * axis.scale for axis in axes] * 2)
+    moved = np.clip((boxes[kept] * scales + starts) / size, 0.0, 1.0)
+    open_ = ((moved[:, 2:] - moved[:, :2]) * size > 1e-3).all(axis=1)  # noqa: PLR2004 - a thousandth of a pixel
+    return moved[open_], class_ids[kept][open_]
+
+
+def _resize(part: npt.NDArray[np.uint8], shown: npt.NDArray[np.uint8], interpolation: int) -> None:
     import cv2
 
-    shape = (across.stop - across.start, down.stop - down.start)
-    return cv2.resize(np.ascontiguousarray(part), shape, interpolation=interpolation).astype(np.uint8, copy=False)
+    cv2.resize(part, shown.shape[1::-1], dst=shown, interpolation=interpolation)

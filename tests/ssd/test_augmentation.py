@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from birdsod.errors import HyperparameterError
 from birdsod.ssd.augmentation import Augmentation, augment, choose_window, jitter
 from birdsod.ssd.options import LocalOptions
 from birdsod.ssd.windows import Sample, Window
@@ -132,3 +134,75 @@ def test_hue_is_clamped_not_turned_around() -> None:
 def test_options_decide(*, mirrored: bool, share: float) -> None:
     options = LocalOptions(mirror=mirrored, crop=0.1, zoom_out=0.2, largest_field=2.0, colour=0.3)
     assert Augmentation.of(options) == Augmentation(share, 0.1, 0.2, 2.0, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ({"mirror": 1.5}, "mirror"),
+        ({"crop": -0.1}, "crop"),
+        ({"zoom_out": float("nan")}, "zoom_out"),
+        ({"colour": 2.0}, "colour"),
+        ({"largest_field": 0.5}, "largest_field"),
+        ({"interpolation": "lanczos"}, "unknown interpolation"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(wrong: dict[str, Any], what: str) -> None:
+    with pytest.raises(HyperparameterError, match=what):
+        Augmentation(**wrong)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_mirrored_boxes_stay_with_their_pixels(seed: int) -> None:
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[20:40, 10:30] = 255
+    sample = Sample(image, np.array([[10 / 80, 20 / 60, 30 / 80, 40 / 60]]), np.array([0]))
+    settings_ = Augmentation(mirror=1.0, crop=1.0, zoom_out=0.5, colour=0.0, interpolation="nearest")
+    seen = augment(sample, np.random.default_rng(seed), size=96, settings=settings_)
+    left, top, right, bottom = seen.boxes[0] * 96
+    rows, columns = np.nonzero(seen.image[..., 0] == 255)
+    found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    assert np.abs(found - [left, top, right, bottom]).max() <= 96 / 60 * 4
+
+
+def test_one_way_of_resizing_if_asked_for_else_several() -> None:
+    sample = noise(64, 64, 0)
+
+    def seen(way: Any) -> int:
+        settings_ = Augmentation(**NOTHING, interpolation=way)
+        made = [augment(sample, np.random.default_rng(seed), size=32, settings=settings_).image for seed in range(30)]
+        return len({image.tobytes() for image in made})
+
+    assert seen("linear") == 1
+    assert seen("random") >= 3
+
+
+def test_colours_change_in_place_in_a_part_of_an_array() -> None:
+    image = noise(40, 30).image.copy()
+    before = image.copy()
+    out = np.full((40, 40, 3), 1, np.uint8)
+    settings_ = still(colour=1.0, zoom_out=1.0)
+    augment(
+        Sample(image, np.zeros((0, 4)), np.zeros(0, np.int64)),
+        np.random.default_rng(3),
+        size=40,
+        settings=settings_,
+        out=out,
+    )
+    assert np.array_equal(image, before)
+    assert not (out == 1).all(axis=2).any()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_colours_change_as_tables_would_change_them(seed: int) -> None:
+    image = noise(40, 30).image
+    random = np.random.default_rng(seed)
+    limits = np.array([18.0, 32.0, 32.0, 0.5])
+    changes = random.uniform(-limits, limits) * (random.random(4) < 0.5)
+    hls = cv2.cvtColor(image, cv2.COLOR_RGB2HLS).astype(int) + changes[:3].astype(int)
+    expected = cv2.cvtColor(np.clip(hls, 0, (180, 255, 255)).astype(np.uint8), cv2.COLOR_HLS2RGB)
+    if not changes[:3].astype(int).any():
+        expected = image
+    if changes[3]:
+        expected = np.asarray(cv2.convertScaleAbs(expected, alpha=1 + float(changes[3])), dtype=np.uint8)
+    assert np.array_equal(jitter(image, np.random.default_rng(seed), 1.0), expected)

@@ -2,16 +2,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any, cast
 
-import cv2
 import numpy as np
 import pytest
 
 from birdsod.errors import RecordError
 from birdsod.ssd.augmentation import Augmentation
-from birdsod.ssd.loader import Batch, RecordSource, Stream, in_order
+from birdsod.ssd.loader import Batch, Stream, in_order
 from birdsod.ssd.windows import Sample
 
 STILL = Augmentation(mirror=0.0, crop=0.0, zoom_out=0.0, colour=0.0)
@@ -115,51 +112,3 @@ def test_in_order_shows_every_image_once_the_last_batch_smaller() -> None:
     assert shown(batches) == list(range(10))
     assert [len(batch.images) for batch in batches] == [4, 4, 2]
     assert list(in_order(Shelf(0), size=16, batch_size=4)) == []
-
-
-class Reader:
-    """What RecordSource needs of a RecordReader."""
-
-    path = "birds.rec"
-
-    def __init__(self, class_ids: list[int], boxes: list[list[float]]) -> None:
-        label = SimpleNamespace(class_ids=class_ids, boxes=boxes)
-        data = cv2.imencode(".png", np.full((4, 6, 3), (1, 2, 3), np.uint8))[1].tobytes()
-        self.record = SimpleNamespace(boxes=label, header=SimpleNamespace(id=7), image=data)
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, position: int) -> Any:
-        return [self.record][position]
-
-
-def source(class_ids: list[int], boxes: list[list[float]]) -> RecordSource:
-    return RecordSource(cast("Any", Reader(class_ids, boxes)), num_classes=2)
-
-
-def test_a_record_becomes_a_sample_in_rgb() -> None:
-    image_id, sample = source([1], [[0.0, 0.0, 0.5, 1.00005]]).load(0)
-    assert image_id == 7
-    assert sample.image[0, 0].tolist() == [3, 2, 1]
-    assert sample.boxes.tolist() == [[0, 0, 0.5, 1]]
-    assert len(source([], [])) == 1
-    assert source([], []).load(0)[1].boxes.shape == (0, 4)
-
-
-@pytest.mark.parametrize(
-    ("class_id", "box", "what"),
-    [
-        (2, [0.0, 0, 1, 1], "num_classes, 2"),
-        (-1, [0.0, 0, 1, 1], "num_classes, 2"),
-        (0, [10.0, 10, 200, 100], "outside"),
-        (0, [-0.1, 0, 1, 1], "outside"),
-        (0, [0.5, 0, 0.4, 1], "inverted"),
-        (0, [0.5, 0, 0.5, 1], "inverted"),
-        (0, [float("nan"), 0, 0.5, 1], "inverted"),
-    ],
-)
-def test_a_label_that_cannot_be_names_its_record(class_id: int, box: list[float], what: str) -> None:
-    with pytest.raises(RecordError, match=what) as caught:
-        source([0, class_id], [[0.0, 0, 1, 1], box]).load(0)
-    assert (caught.value.path, caught.value.record) == ("birds.rec", 0)

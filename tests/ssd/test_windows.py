@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from birdsod.ssd.windows import FILL, Sample, Window, centred, look_through, mirror, whole
@@ -121,3 +123,78 @@ def test_inputs_stay_as_they_are(case: tuple[Sample, Window]) -> None:
     mirror(sample)
     assert np.array_equal(sample.image, image)
     assert np.array_equal(sample.boxes, boxes)
+
+
+@dataclass
+class Reducing:
+    """A picture that gives its pixels as much smaller as they may be."""
+
+    sample: Sample
+    asked: int = 0
+
+    @property
+    def width(self) -> int:
+        return self.sample.width
+
+    @property
+    def height(self) -> int:
+        return self.sample.height
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float64]:
+        return self.sample.boxes
+
+    @property
+    def class_ids(self) -> npt.NDArray[np.int64]:
+        return self.sample.class_ids
+
+    def pixels(self, reduction: int) -> tuple[npt.NDArray[np.uint8], int]:
+        self.asked = reduction
+        # As a JPEG does it: the last row and column are repeated until they fill a pixel.
+        height, width = (-side % reduction for side in self.sample.image.shape[:2])
+        padded = np.pad(self.sample.image, ((0, height), (0, width), (0, 0)), mode="edge")
+        shape = padded.shape[1] // reduction, padded.shape[0] // reduction
+        return np.asarray(cv2.resize(padded, shape, interpolation=cv2.INTER_AREA), dtype=np.uint8), reduction
+
+
+@given(painted(), st.sampled_from([8, 16, 32]))
+def test_the_box_follows_reduced_pixels(case: tuple[Sample, Window], size: int) -> None:
+    sample, window = case
+    picture = Reducing(sample)
+    seen = look_through(picture, window, size=size)
+    left, top, right, bottom = seen.boxes[0] * size
+    assume(min(right - left, bottom - top) >= 3)  # thinner, nothing of it is white
+    assert picture.asked in {1, 2, 4, 8}
+    assert picture.asked == 1 or min(window.width, window.height) >= picture.asked * size
+    # A reduced pixel may be half white, and linear interpolation blurs over another one.
+    blur = 2 + 2 * max(1.0, size / (window.width / picture.asked), size / (window.height / picture.asked))
+    assert np.abs(seen.boxes[0] * size - bright(seen.image)).max() <= blur
+
+
+def test_only_pixels_that_are_not_needed_are_reduced() -> None:
+    picture = Reducing(paint(801, 803, []))
+    for size, expected in ((100, 8), (101, 4), (200, 4), (201, 2), (400, 2), (401, 1)):
+        seen = whole(picture, size=size)
+        assert picture.asked == expected
+        assert (seen.image == BLACK).all()
+        look_through(picture, Window(0, 0, 803, size), size=size)
+        assert picture.asked == 1
+
+
+@given(painted())
+def test_out_takes_the_pixels_whatever_was_in_it(case: tuple[Sample, Window]) -> None:
+    sample, window = case
+    out = np.full((48, 48, 3), 5, np.uint8)
+    seen = look_through(sample, window, size=48, out=out)
+    assert seen.image is out
+    assert np.array_equal(out, look_through(sample, window, size=48).image)
+
+
+def test_touch_sees_what_is_drawn_and_not_the_grey() -> None:
+    def redden(pixels: npt.NDArray[np.uint8]) -> None:
+        pixels[..., 0] = 200
+
+    seen = look_through(paint(50, 50, []), Window(-50, 0, 50, 100), size=40, touch=redden)
+    assert (seen.image[:20, 20:] == [200, 0, 0]).all()
+    assert (seen.image[20:] == FILL).all()
+    assert (seen.image[:, :20] == FILL).all()

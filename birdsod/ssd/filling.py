@@ -1,0 +1,199 @@
+"""Batches that threads fill ahead of whoever uses them, in order, in memory that is used again."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    import numpy.typing as npt
+
+__all__ = ["Drawn", "Filled", "Memory", "Place", "filled", "label_rows", "one_thread_each"]
+
+_TOGETHER = 4  # images a task: handing over costs a thread as much as reading a record
+_KEPT = 16 << 20
+
+
+class Place(NamedTuple):
+    """The image at a position, as it is changed in a turn through all images."""
+
+    turn: int
+    position: int
+
+
+class Drawn(NamedTuple):
+    """What there is to tell of an image whose pixels are drawn: its id and its objects."""
+
+    image_id: int
+    boxes: npt.NDArray[np.float64]
+    class_ids: npt.NDArray[np.int64]
+
+
+class Filled(NamedTuple):
+    """Pixels of a batch, and what there is to tell of each image."""
+
+    images: npt.NDArray[Any]
+    drawn: list[Drawn]
+
+
+class Memory:
+    """Arrays of one shape, whose memory is used again once nothing refers to it any more.
+
+    A batch is tens of megabytes; fresh from the system it costs nearly as much as resizing its images.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the arrays.
+    dtype : numpy.dtype
+        Of their numbers.
+    keep : int
+        How many unused ones are kept.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, *, keep: int) -> None:
+        self._shape = shape
+        self._dtype = np.dtype(dtype)
+        self._size = int(np.prod(shape)) * self._dtype.itemsize
+        # Threads may append and pop without a lock.
+        self._unused: deque[npt.NDArray[np.uint8]] = deque(maxlen=keep)
+
+    def take(self, length: int) -> npt.NDArray[Any]:
+        """Return an array, cut to so many rows, with whatever was in it.
+
+        Parameters
+        ----------
+        length : int
+            At most the first number of the shape.
+
+        Returns
+        -------
+        ndarray
+        """
+        try:
+            block = self._unused.pop()
+        except IndexError:
+            block = np.empty(self._size, dtype=np.uint8)
+        # All views of this array hold it, since what it is made of is no array; so when it goes, they are gone too.
+        numbers = np.frombuffer(block.data, dtype=self._dtype)
+        weakref.finalize(numbers, self._unused.append, block).atexit = False
+        return numbers.reshape(self._shape)[:length]
+
+
+def filled(
+    fill: Callable[[Place, npt.NDArray[Any]], Drawn],
+    plan: Iterable[Sequence[Place]],
+    memory: Memory,
+    *,
+    threads: int,
+    ahead: int,
+) -> Generator[Filled, None, None]:
+    """Yield a batch for each step of a plan.
+
+    Parameters
+    ----------
+    fill : callable
+        Puts the image of a place into its slot, and tells of it. Called in threads.
+    plan : iterable of sequence of Place
+        The places of each batch.
+    memory : Memory
+        Gives the arrays.
+    threads : int
+        How many images are worked on at a time.
+    ahead : int
+        How many batches are under way beside the one that is being used.
+
+    Yields
+    ------
+    Filled
+    """
+
+    def work(places: Sequence[Place], slots: npt.NDArray[Any]) -> list[Drawn]:
+        return [fill(place, slot) for place, slot in zip(places, slots, strict=True)]
+
+    waiting: deque[tuple[npt.NDArray[Any], list[Future[list[Drawn]]]]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="birdsod-loader")
+    _keep_what_is_freed()
+    with one_thread_each():
+        try:
+            for places in plan:
+                images = memory.take(len(places))
+                cuts = [slice(first, first + _TOGETHER) for first in range(0, len(places), _TOGETHER)]
+                waiting.append((images, [pool.submit(work, places[cut], images[cut]) for cut in cuts]))
+                if len(waiting) > ahead:
+                    yield _done(*waiting.popleft())
+            while waiting:
+                yield _done(*waiting.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _done(images: npt.NDArray[Any], tasks: list[Future[list[Drawn]]]) -> Filled:
+    return Filled(images, [drawn for task in tasks for drawn in task.result()])
+
+
+def _keep_what_is_freed() -> None:
+    """Have the memory of each decoded image used for the next one.
+
+    The C library of GNU/Linux returns freed blocks to the system unless a larger one was freed before, and the
+    system fills each with zeros again: a sixth of the whole work. Elsewhere this does nothing.
+    """
+    np.empty(_KEPT, dtype=np.uint8)
+
+
+def label_rows(drawn: Sequence[Drawn], most: int) -> npt.NDArray[np.float32]:
+    """Return rows ``class, xmin, ymin, xmax, ymax`` of each image, filled up with -1, ``(B, most, 5)``.
+
+    Parameters
+    ----------
+    drawn : sequence of Drawn
+        None has more than ``most`` objects.
+    most : int
+        Rows of each.
+
+    Returns
+    -------
+    ndarray of float32
+    """
+    labels = np.full((len(drawn), most, 5), -1, dtype=np.float32)
+    for rows, image in zip(labels, drawn, strict=True):
+        rows[: len(image.class_ids), 0] = image.class_ids
+        rows[: len(image.class_ids), 1:] = image.boxes
+    return labels
+
+
+_guard = threading.Lock()
+_inside: list[int] = []  # OpenCV's number of threads as it was, once for each that is inside
+
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Keep OpenCV from splitting each image among all cores, while images are worked on side by side.
+
+    What was set before comes back when the last of several that overlap is done.
+
+    Yields
+    ------
+    None
+    """
+    import cv2
+
+    with _guard:
+        _inside.append(_inside[0] if _inside else cv2.getNumThreads())
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        with _guard:
+            before = _inside.pop()
+            if not _inside:
+                cv2.setNumThreads(before)
