@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from birdsod import training_log
 from birdsod.errors import TrainingError
 from birdsod.estimator import _log
 from birdsod.estimator._launch import JobProcess, claimed
-from birdsod.estimator._verdict import verdict
-from birdsod.ssd.job_files import (
-    COMPLETED,
-    FAILED,
-    IN_PROGRESS,
-    STOPPED,
-    STOPPING,
-    JobFiles,
-    JobSpec,
-    JobStatus,
-    now,
-)
+from birdsod.estimator._local_facts import TRAIN, LocalJobFacts
+from birdsod.ssd.job_files import FAILED, IN_PROGRESS, STOPPED, JobFiles
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    import pandas as pd
-
-    from birdsod.classes import ClassTable
     from birdsod.detections import Detections
     from birdsod.estimator._detector import LocalDetector
+    from birdsod.estimator.sagemaker.hosting import Hosting
     from birdsod.image import ImageSource
     from birdsod.ssd.model import Model
 
 __all__ = ["TRAIN", "LocalJob"]
 
-TRAIN = (sys.executable, "-m", "birdsod.ssd.job")
-_OVER = frozenset({COMPLETED, FAILED, STOPPED})
 _GRACE_SECONDS = 120.0
-_LAST_LINES = 4
 
 
-class LocalJob:
+class LocalJob(LocalJobFacts):
     """A training job on this machine: a process, and a folder that outlives it.
 
     :meth:`LocalEstimator.fit <birdsod.estimator.LocalEstimator.fit>` makes one; :meth:`attach` finds it again
@@ -59,13 +43,7 @@ class LocalJob:
         What starts a training process; the folder is appended.
     """
 
-    def __init__(self, directory: Path, process: JobProcess, command: Sequence[str] = TRAIN) -> None:
-        self._files = JobFiles(directory)
-        self._spec = JobSpec.read(self._files.spec)
-        self._process = process
-        self._command = command
-        self._stopping = False
-        self._model: Model | None = None
+    _model: Model | None = None
 
     @classmethod
     def attach(cls, directory: str | os.PathLike[str]) -> Self:
@@ -87,57 +65,6 @@ class LocalJob:
         """
         folder = Path(directory).resolve()
         return cls(folder, JobProcess.find(JobFiles(folder)))
-
-    @property
-    def name(self) -> str:
-        """Name of the job."""
-        return self._spec.name
-
-    @property
-    def directory(self) -> Path:
-        """Folder of the job."""
-        return self._files.directory
-
-    @property
-    def classes(self) -> ClassTable:
-        """What the class ids of a prediction stand for."""
-        return self._spec.classes
-
-    @property
-    def status(self) -> str:
-        """``InProgress``, ``Completed``, ``Failed``, ``Stopping`` or ``Stopped``."""
-        state = self.state()
-        return STOPPING if self._stopping and state.status == IN_PROGRESS else state.status
-
-    @property
-    def artifact(self) -> Path:
-        """The trained model, ``model.tar.gz``.
-
-        Raises
-        ------
-        TrainingError
-            If the job has none (yet).
-        """
-        if not self._files.artifact.is_file():
-            message = f"the job has no model: its status is {self.status}"
-            raise TrainingError(message, path=self.directory, cure="wait() for it, or resume() it")
-        return self._files.artifact
-
-    def state(self) -> JobStatus:
-        """Return the status with all that belongs to it: reason, epochs and updates done, seconds trained.
-
-        Returns
-        -------
-        JobStatus
-        """
-        # Asked before reading: what the process wrote before it ended is read in any case.
-        running = self._process.running
-        told = self._told()
-        if told is not None and (told.status in _OVER or running or told.process.alive):
-            return told
-        if running:
-            return JobStatus(status=IN_PROGRESS, process=self._process.mark, started=now())
-        return self._settle(told)
 
     def wait(self) -> None:
         """Wait until the job is over, its log lines shown meanwhile.
@@ -236,25 +163,6 @@ class LocalJob:
             self.stop()
             raise
 
-    def logs(self) -> list[str]:
-        """Return the log lines so far, oldest first.
-
-        Returns
-        -------
-        list of str
-        """
-        return _log.read_lines(self._files.log)
-
-    def metrics(self) -> pd.DataFrame:
-        """Return what the log says about quality, one row an epoch.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns ``epoch``, ``cross_entropy``, ``smooth_l1``, ``map`` and ``throughput``.
-        """
-        return training_log.to_frame(self.logs())
-
     def predict(self, image: ImageSource) -> Detections:
         """Find the objects in one image, in this process and without hosting.
 
@@ -296,11 +204,13 @@ class LocalJob:
         """
         return self._loaded().predict_batch(images)
 
-    def deploy(self, *, host: str = "127.0.0.1", port: int = 0) -> LocalDetector:
+    def deploy(self, hosting: Hosting | None = None, *, host: str = "127.0.0.1", port: int = 0) -> LocalDetector:
         """Serve the trained model over HTTP in a process of its own, and wait until it answers.
 
         Parameters
         ----------
+        hosting : Hosting, optional
+            As the engine in the cloud takes it; only its ``startup_seconds`` mean something here.
         host : str, default "127.0.0.1"
             Address to listen at; others than the loopback's let other machines in.
         port : int, default 0
@@ -310,6 +220,11 @@ class LocalJob:
         -------
         LocalDetector
             To be used in a ``with`` block, or closed by hand.
+
+        Warns
+        -----
+        UserWarning
+            If more of the hosting was given, which is ignored here.
 
         Raises
         ------
@@ -321,7 +236,8 @@ class LocalJob:
         from birdsod.estimator._detector import LocalDetector
         from birdsod.serving import start_server
 
-        return LocalDetector(self.name, start_server(self.artifact, host=host, port=port), self.classes)
+        patience = {} if hosting is None else _patience(hosting)
+        return LocalDetector(self.name, start_server(self.artifact, host=host, port=port, **patience), self.classes)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, status={self.status!r})"
@@ -333,18 +249,10 @@ class LocalJob:
             self._model = load_model(self.artifact)
         return self._model
 
-    def _running(self) -> bool:
-        return self.state().status not in _OVER
 
-    def _told(self) -> JobStatus | None:
-        return JobStatus.read(self._files.status) if self._files.status.exists() else None
-
-    def _settle(self, told: JobStatus | None) -> JobStatus:
-        """Write the end of a job whose process is gone without having told it."""
-        state = verdict(told, self._process.mark, self._process.exit_code, stopped=self._stopping)
-        state.write(self._files.status)
-        return state
-
-    def _last_words(self) -> str:
-        lines = _log.tail(self._files.log, _LAST_LINES) + _log.tail(self._files.output, _LAST_LINES)
-        return " | ".join(lines) or "it said nothing"
+def _patience(hosting: Hosting) -> dict[str, float]:
+    """Return what of a hosting means something here, and name the rest."""
+    ignored = [name for name in hosting.given if name != "startup_seconds"]
+    if ignored:
+        warnings.warn(f"hosting on this machine ignores {', '.join(ignored)}", UserWarning, stacklevel=3)
+    return {"timeout": hosting.startup_seconds} if "startup_seconds" in hosting.given else {}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from birdsod.classes import ClassTable
     from birdsod.detections import Detections
+    from birdsod.estimator.sagemaker.hosting import Hosting
     from birdsod.image import ImageSource
     from birdsod.recordio import Packed
 
@@ -193,8 +194,13 @@ class Job(Predictor, Protocol):
         """
         ...
 
-    def deploy(self) -> Detector:
+    def deploy(self, hosting: Hosting | None = None) -> Detector:
         """Host the trained model and wait until it answers.
+
+        Parameters
+        ----------
+        hosting : Hosting, optional
+            On what and how; an engine that cannot do so says what it ignores.
 
         Returns
         -------

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from birdsod.classes import ClassTable
     from birdsod.dataset import DetectionDataset
+    from birdsod.estimator.sagemaker import Hosting
     from birdsod.image import ImageSource
     from birdsod.recordio import Packed
 
@@ -99,7 +100,7 @@ class MeanBoxJob(MeanBoxes):
     def metrics(self) -> pd.DataFrame:
         return training_log.to_frame(self.logs())
 
-    def deploy(self) -> MeanBoxDetector:
+    def deploy(self, hosting: Hosting | None = None) -> MeanBoxDetector:  # noqa: ARG002 - it hosts nowhere
         return MeanBoxDetector(self._classes, self._boxes)
 
 
