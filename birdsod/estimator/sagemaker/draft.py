@@ -127,7 +127,7 @@ class Draft:
         -------
         tuple of Finding
         """
-        found = preflight(self.plan, self.data, self.params, self.cloud)
+        found = preflight(self.plan, self.data, self.params, self.cloud, pending=[file.uri for file in self.files])
         if self.seed is None:
             return found
         return (*found, *self.seed.findings(self.plan.hyperparameters, self.inputs.class_table))

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.config import Config
 
+import birdsod as bd
 from birdsod import ClassTable
 from birdsod.errors import ArtifactError, CloudError
+from birdsod.estimator.sagemaker.estimator import SageMakerEstimator
 from birdsod.estimator.sagemaker.findings import FINDING_KINDS
 from birdsod.estimator.sagemaker.hosting import Hosting
 from birdsod.estimator.sagemaker.inputs import UploadedInputs
@@ -41,6 +43,7 @@ from birdsod.testing._fake_sagemaker.wiring import wired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from birdsod.estimator.sagemaker.findings import Finding
 
@@ -477,3 +480,17 @@ def test_an_account_that_cannot_be_told_is_an_error_of_the_cloud(cloud: Cloud, f
     fake.fail("ListServiceQuotas", "AccessDeniedException")
     with pytest.raises(CloudError, match="read the quotas"):
         find_quota(cloud, "ml.g4dn.xlarge", "training")
+
+
+# The estimator as a whole
+
+
+def test_a_seed_from_this_machine_is_uploaded_only_after_the_check(fake: FakeSageMaker, tmp_path: Path) -> None:
+    drawn = bd.synthetic_birds(tmp_path / "birds", 0, classes=2, per_class=6)
+    data = bd.pack({"train": drawn, "validation": drawn}, tmp_path / "packed", resize=300, jobs=1)
+    params = Hyperparameters.for_data(data, base_network="resnet-50")
+    file = tmp_path / "model.tar.gz"
+    for classes, found in (("2", []), ("3", ["seed-classes"])):
+        file.write_bytes(seed(num_classes=classes))
+        estimator = SageMakerEstimator(params, fake.bucket, fake.role_arn, fake.session(), model=file)
+        assert kinds(estimator.check(data)) == found
