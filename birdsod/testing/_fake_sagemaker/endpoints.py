@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from birdsod.testing._fake_sagemaker.errors import invalid
 from birdsod.testing._fake_sagemaker.hosted_model import HostedModel
 from birdsod.testing._fake_sagemaker.listing import listed
+from birdsod.testing._fake_sagemaker.training_rules import check_quota
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -121,6 +122,8 @@ def _settings(region: Region, request: Json) -> Json:
     if model is None:
         arn = region.arn("model", settings["ProductionVariants"][0]["ModelName"])
         raise invalid(f'Could not find model "{arn}".')
+    for variant in settings["ProductionVariants"]:
+        check_quota(region, variant.get("InstanceType", ""), variant.get("InitialInstanceCount", 0), "endpoint")
     uri = model.request.get("PrimaryContainer", {}).get("ModelDataUrl")
     return {"config": name, "settings": settings, "model": HostedModel(region, uri), "seen": False}
 

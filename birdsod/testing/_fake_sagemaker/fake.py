@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Self, cast
 
 from birdsod.errors import BirdsodError
 from birdsod.testing._fake_sagemaker.runs import ALIVE
-from birdsod.testing._fake_sagemaker.scripts import EndpointScript, LogScript, Planned, TrainingScript, TuningScript
+from birdsod.testing._fake_sagemaker.scripts import (
+    EndpointScript,
+    LogScript,
+    Planned,
+    TrainingScript,
+    TransformScript,
+    TuningScript,
+)
 from birdsod.testing._fake_sagemaker.wiring import SERVICES, wired
 
 if TYPE_CHECKING:
@@ -356,6 +363,19 @@ class FakeSageMaker:
             Trials that fail, counted from 0.
         """
         self._here.scripts.tuning = TuningScript(objectives=objectives, failures=tuple(failures))
+
+    def script_transform(self, *, states: Sequence[str] | None = None, failure: str | None = None) -> None:
+        """Tell how batch transform jobs go that are created from now on.
+
+        Parameters
+        ----------
+        states : sequence of str, optional
+            One a describe call; ``InProgress`` and then ``Completed`` where left out.
+        failure : str, optional
+            They end as ``Failed`` for this reason, with no output.
+        """
+        chosen = TransformScript().states if states is None else tuple(states)
+        self._here.scripts.transform = TransformScript(states=chosen, failure=failure)
 
     def script_quota(self, name: str, value: float) -> None:
         """Set a quota; more instances than that are refused.

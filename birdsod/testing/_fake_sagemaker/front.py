@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from birdsod.testing._fake_sagemaker import hosting, logs, quotas, tags, training
+from birdsod.testing._fake_sagemaker import hosting, logs, quotas, tags, training, transform, tuning
 from birdsod.testing._fake_sagemaker.errors import ServiceError
 from birdsod.testing._fake_sagemaker.loopback import Answer
 from birdsod.testing._fake_sagemaker.runtime import invoke, invoke_async
@@ -30,10 +30,19 @@ __all__ = ["Front"]
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 _SERVICES: Mapping[str, tuple[str, Mapping[str, Operation]]] = {
     "logs": ("logs", logs.OPERATIONS),
-    "sagemaker": ("sagemaker", {**training.OPERATIONS, **hosting.OPERATIONS, **tags.OPERATIONS}),
+    "sagemaker": (
+        "sagemaker",
+        {
+            **training.OPERATIONS,
+            **tuning.OPERATIONS,
+            **hosting.OPERATIONS,
+            **transform.OPERATIONS,
+            **tags.OPERATIONS,
+        },
+    ),
     "servicequotas": ("service-quotas", quotas.OPERATIONS),
 }
-_WAITING = training.WAITING
+_WAITING = {**training.WAITING, **tuning.WAITING, **transform.WAITING}
 _INVOCATIONS = {"invocations": ("InvokeEndpoint", invoke), "async-invocations": ("InvokeEndpointAsync", invoke_async)}
 _INVOCATION = re.compile(r"/endpoints/(?P<name>[^/]+)/(?P<kind>[a-z-]+)")
 

@@ -35,7 +35,7 @@ def value_at(epoch: int) -> float:
     return round((epoch + 1) / (epoch + 5), 6)
 
 
-def scripted_log(hyperparameters: Mapping[str, str], host: str) -> list[str]:
+def scripted_log(hyperparameters: Mapping[str, str], host: str, objective: float | None = None) -> list[str]:
     """Return the lines of a run that goes well.
 
     Parameters
@@ -44,6 +44,8 @@ def scripted_log(hyperparameters: Mapping[str, str], host: str) -> list[str]:
         As sent.
     host : str
         Such as ``algo-1``.
+    objective : float, optional
+        The validation mAP of the last epoch.
 
     Returns
     -------
@@ -52,14 +54,16 @@ def scripted_log(hyperparameters: Mapping[str, str], host: str) -> list[str]:
     epochs = min(int(hyperparameters.get("epochs", "30")), _MOST_EPOCHS)
     samples = int(hyperparameters.get("num_training_samples", "1"))
     batches = max(1, samples // int(hyperparameters.get("mini_batch_size", "32")))
+    scale = 1.0 if objective is None else objective / value_at(epochs - 1)
     lines = [NOTICE, log.configuration_line(hyperparameters)]
     for epoch in range(epochs):
+        reached = round(scale * value_at(epoch), 6)
         lines += [
             log.batches_line(epoch, batches, samples, 10.0),
             log.quality_line(epoch, batches, "cross_entropy", round(2.0 / (epoch + 2), 6), host=host),
             log.quality_line(epoch, batches, "smooth_l1", round(1.0 / (epoch + 2), 6), host=host),
-            log.map_line(epoch, value_at(epoch), host=host),
-            log.best_line(value_at(epoch)),
+            log.map_line(epoch, reached, host=host),
+            log.best_line(reached),
             log.throughput_line(100.0, host=host),
             log.progress_line(round(100.0 * (epoch + 1) / epochs, 6), host=host),
         ]

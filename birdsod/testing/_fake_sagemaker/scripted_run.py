@@ -94,7 +94,9 @@ class ScriptedRun:
     def _all_lines(self) -> dict[str, list[str]]:
         hosts = [f"algo-{number}" for number in range(1, self._script.hosts + 1)]
         given, values = self._script.log, self._request.get("HyperParameters", {})
-        lines = {host: scripted_log(values, host) if given is None else list(given) for host in hosts}
+        lines = {
+            host: scripted_log(values, host, self._script.objective) if given is None else list(given) for host in hosts
+        }
         if given is not None:
             lines[hosts[0]] = [log.stamped(NOTICE), *lines[hosts[0]]]
         if self._fault:

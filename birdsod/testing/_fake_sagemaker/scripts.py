@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["STATES", "EndpointScript", "LogScript", "Planned", "Scripts", "TrainingScript", "TuningScript"]
+__all__ = [
+    "STATES",
+    "EndpointScript",
+    "LogScript",
+    "Planned",
+    "Scripts",
+    "TrainingScript",
+    "TransformScript",
+    "TuningScript",
+]
 
 STATES = ("Starting", "Downloading", "Training", "Training", "Training", "Uploading", "Completed")
 """The states of a job that goes well; its log grows at each ``Training``."""
-
-Row = tuple[float, float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +34,7 @@ class TrainingScript:
     seconds: int = 180
     hosts: int = 1
     artifact: bytes | None = None
+    objective: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,14 @@ class TuningScript:
     failures: Sequence[int] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformScript:
+    """How batch transform jobs go; the fields are those of ``FakeSageMaker.script_transform``."""
+
+    states: Sequence[str] = ("InProgress", "Completed")
+    failure: str | None = None
+
+
 @dataclass(slots=True)
 class Planned:
     """An error that an operation is going to answer with."""
@@ -79,4 +95,4 @@ class Scripts:
     predictions: Callable[[bytes], Iterable[Sequence[float]]] | None = None
     planned: list[Planned] = field(default_factory=list)
     quotas: dict[str, float] = field(default_factory=dict)
-    transform: Mapping[str, Any] = field(default_factory=dict)
+    transform: TransformScript = field(default_factory=TransformScript)

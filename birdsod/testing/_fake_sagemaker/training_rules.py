@@ -12,7 +12,7 @@ from birdsod.testing._fake_sagemaker.errors import ServiceError, invalid
 if TYPE_CHECKING:
     from birdsod.testing._fake_sagemaker.world import Json, Region
 
-__all__ = ["check_training", "fault_of", "is_built_in"]
+__all__ = ["check_image", "check_quota", "check_role", "check_training", "fault_of", "is_built_in"]
 
 _BUILT_IN = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.[a-z.]+/object-detection(?:[:@].+)?")
 _ECR = re.compile(r"\d{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z.]+/.+")
@@ -56,7 +56,9 @@ def check_training(region: Region, request: Json) -> None:
     if is_built_in(image):
         _check_built_in(request)
     _check_bucket(region, request["OutputDataConfig"]["S3OutputPath"])
-    _check_quota(region, request["ResourceConfig"])
+    resources, spot = request["ResourceConfig"], request.get("EnableManagedSpotTraining", False)
+    kind, count = resources.get("InstanceType", ""), resources.get("InstanceCount", 1)
+    check_quota(region, kind, count, "spot training job" if spot else "training job")
 
 
 def check_role(region: Region, arn: str) -> None:
@@ -109,15 +111,32 @@ def _check_bucket(region: Region, uri: str) -> None:
         raise invalid(f"The bucket {bucket} is not in {region.name} region. Please retry with a bucket there")
 
 
-def _check_quota(region: Region, resources: Json) -> None:
-    kind, count = resources.get("InstanceType", ""), resources.get("InstanceCount", 1)
-    quota = region.world.scripts.quotas.get(f"{kind} for training job usage")
+def check_quota(region: Region, kind: str, count: int, use: str) -> None:
+    """Refuse more instances than a quota that was scripted allows.
+
+    Parameters
+    ----------
+    region : Region
+        Where.
+    kind : str
+        Such as ``ml.g4dn.xlarge``.
+    count : int
+        Instances that are asked for.
+    use : str
+        ``training job``, ``spot training job``, ``endpoint`` or ``transform job``.
+
+    Raises
+    ------
+    ServiceError
+        If they are too many.
+    """
+    name = f"{kind} for {use} usage"
+    quota = region.world.scripts.quotas.get(name)
     if quota is not None and count > quota:
-        raise limit_exceeded(f"{kind} for training job usage", quota, count)
+        raise _limit_exceeded(name, quota, count)
 
 
-def limit_exceeded(name: str, quota: float, asked: int) -> ServiceError:
-    """Return the error for a quota that does not suffice."""
+def _limit_exceeded(name: str, quota: float, asked: int) -> ServiceError:
     message = (
         f"The account-level service limit '{name}' is {quota:g} Instances, with current utilization of 0 Instances "
         f"and a request delta of {asked} Instances. Please use AWS Service Quotas to request an increase for this "
