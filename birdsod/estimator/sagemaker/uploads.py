@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -214,7 +215,8 @@ def fetch(cloud: Cloud, uri: str, path: Path) -> Path:
     with shown as progress, appearing(path) as stream:
         with asking("fetch", resource=uri):
             cloud.s3.download_fileobj(bucket, key, stream, Callback=progress.update)
-        if stream.tell() != size:
+        # Parts arrive in any order, so where the last one ended says nothing.
+        if stream.seek(0, os.SEEK_END) != size:
             raise CloudError("the object changed while it was fetched", value=uri, cure="fetch it again")
     return path
 
