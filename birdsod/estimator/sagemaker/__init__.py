@@ -10,28 +10,38 @@ if TYPE_CHECKING:
     from birdsod.estimator.sagemaker.cleanup import Cleaned, CleanupReport
     from birdsod.estimator.sagemaker.detector import SageMakerDetector
     from birdsod.estimator.sagemaker.estimator import SageMakerEstimator
+    from birdsod.estimator.sagemaker.findings import FINDING_KINDS, Finding, describe
     from birdsod.estimator.sagemaker.hosting import Hosting
     from birdsod.estimator.sagemaker.inputs import Inputs, UploadedInputs
     from birdsod.estimator.sagemaker.job import SageMakerJob
     from birdsod.estimator.sagemaker.ledger import Ledger, Resource
+    from birdsod.estimator.sagemaker.price_table import Price, PriceTable
+    from birdsod.estimator.sagemaker.prices import Estimate
+    from birdsod.estimator.sagemaker.regions import built_in_image
     from birdsod.estimator.sagemaker.requests import ChannelPlan, TrainingPlan
     from birdsod.estimator.sagemaker.session import Cloud
     from birdsod.estimator.sagemaker.transformed import FailedImage, Transformed
     from birdsod.estimator.sagemaker.tuning_job import TuningJob
     from birdsod.estimator.sagemaker.tuning_ranges import Categorical, Continuous, Integer
+    from birdsod.estimator.sagemaker.validation import request_findings
 
 __all__ = [
+    "FINDING_KINDS",
     "Categorical",
     "ChannelPlan",
     "Cleaned",
     "CleanupReport",
     "Cloud",
     "Continuous",
+    "Estimate",
     "FailedImage",
+    "Finding",
     "Hosting",
     "Inputs",
     "Integer",
     "Ledger",
+    "Price",
+    "PriceTable",
     "Resource",
     "SageMakerDetector",
     "SageMakerEstimator",
@@ -40,6 +50,9 @@ __all__ = [
     "Transformed",
     "TuningJob",
     "UploadedInputs",
+    "built_in_image",
+    "describe",
+    "request_findings",
 ]
 
 _HOME = {
@@ -49,11 +62,16 @@ _HOME = {
     "CleanupReport": "cleanup",
     "Cloud": "session",
     "Continuous": "tuning_ranges",
+    "Estimate": "prices",
+    "FINDING_KINDS": "findings",
     "FailedImage": "transformed",
+    "Finding": "findings",
     "Hosting": "hosting",
     "Inputs": "inputs",
     "Integer": "tuning_ranges",
     "Ledger": "ledger",
+    "Price": "price_table",
+    "PriceTable": "price_table",
     "Resource": "ledger",
     "SageMakerDetector": "detector",
     "SageMakerEstimator": "estimator",
@@ -62,6 +80,9 @@ _HOME = {
     "Transformed": "transformed",
     "TuningJob": "tuning_job",
     "UploadedInputs": "inputs",
+    "built_in_image": "regions",
+    "describe": "findings",
+    "request_findings": "validation",
 }
 
 

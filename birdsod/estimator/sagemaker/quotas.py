@@ -91,10 +91,10 @@ def find_quota(cloud: Cloud, instance_type: str, use: Use) -> Quota | None:
 
     wanted = quota_name(instance_type, use)
     with asking("read the quotas"):
-        # What the account has been granted comes first; the default counts only where nothing is listed for it.
+        # Asked for by name, since the codes are not documented; what is listed is what the account was granted.
         for row in _listed(cloud):
             if row.get("QuotaName", "").lower() == wanted.lower():
-                return Quota(row["QuotaName"], row.get("QuotaCode", ""), float(row.get("Value", 0.0)))
+                return Quota(wanted, row.get("QuotaCode", ""), float(row.get("Value", 0.0)))
     return None
 
 

@@ -484,3 +484,13 @@ def test_findings_are_plain_values(case: Case) -> None:
     case.validation.append([2, 5, 0, 10, 20, 50, 60])
     case.set(name="birds_1")
     json.dumps([finding.to_dict() for finding in case.findings()])
+
+
+def test_an_index_that_is_not_there_is_nothing_to_a_job(case: Case) -> None:
+    case.after = lambda packed: packed.channels["train"].idx.unlink()
+    assert case.findings() == ()
+
+
+def test_what_the_algorithm_adds_by_itself_may_be_sent(case: Case) -> None:
+    case.send(nms_topk=400, _kvstore="device")
+    assert case.findings() == ()

@@ -30,7 +30,7 @@ from birdsod.estimator.sagemaker.preflight_account import (
     role_findings,
 )
 from birdsod.estimator.sagemaker.preflight_hosting import hosting_findings, payload_findings
-from birdsod.estimator.sagemaker.preflight_manifest import manifest_findings_at
+from birdsod.estimator.sagemaker.preflight_manifest import manifest_findings, manifest_findings_at
 from birdsod.estimator.sagemaker.preflight_seed import read_seed, seed_findings, seed_findings_at
 from birdsod.estimator.sagemaker.quotas import find_quota
 from birdsod.estimator.sagemaker.regions import built_in_image
@@ -279,6 +279,10 @@ def test_an_image_without_objects_is_found_in_a_manifest(fake: FakeSageMaker, pl
     assert [finding.kind for finding in manifest_kinds(fake, plan, cloud, line)] == ["image-without-objects"]
 
 
+def test_attributes_that_are_not_named_are_not_looked_at() -> None:
+    assert kinds(manifest_findings([json.dumps({"source-ref": "s3://birds/1.jpg"})], ("source-ref",))) == []
+
+
 def test_a_manifest_of_nothing_is_found(fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud) -> None:
     assert [finding.kind for finding in manifest_kinds(fake, plan, cloud, "\n")] == ["empty-channel"]
     assert manifest_kinds(fake, plan, cloud, with_box(left=10)) == ()
@@ -494,3 +498,5 @@ def test_a_seed_from_this_machine_is_uploaded_only_after_the_check(fake: FakeSag
         file.write_bytes(seed(num_classes=classes))
         estimator = SageMakerEstimator(params, fake.bucket, fake.role_arn, fake.session(), model=file)
         assert kinds(estimator.check(data)) == found
+    # Packed data are known to come later; that the seed does must be told.
+    assert kinds(preflight(estimator.plan(data), data, params, estimator.cloud)) == ["missing-object"]
