@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from birdsod.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-__all__ = ["read_members"]
+__all__ = ["check_members", "read_matching", "read_members"]
 
 MOST_BYTES = 1 << 30
 MOST_MEMBERS = 1000
@@ -38,39 +38,43 @@ class _Bounded(io.BufferedIOBase):
 
 
 def read_members(file: Path, *, wanted: Sequence[str]) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Return the wanted files of an archive or folder, and the names of the others."""
+    """Return the wanted files of an archive or folder, all of which must be there, and the names of the others."""
+    found, ignored = read_matching(file, lambda name: name in wanted)
+    check_members(file, wanted, found, ignored)
+    return found, ignored
+
+
+def check_members(file: Path, wanted: Sequence[str], found: Collection[str], others: Sequence[str]) -> None:
+    """Raise if a wanted file is not among those that were found."""
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        if any(name.endswith(("-symbol.json", ".params")) for name in others):
+            message = "this is an archive of the built-in algorithm (MXNet)"
+            raise ArtifactError(message, path=file, value=sorted(others)[:5], cure="open it with birdsod.load_model")
+        cause = "another kind of archive, or a folder that holds the archive itself"
+        message = f"the archive lacks {', '.join(missing)}"
+        raise ArtifactError(message, path=file, value=sorted(others)[:5], cause=cause)
+
+
+def read_matching(file: Path, matches: Callable[[str], bool]) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return the files of an archive or folder whose names match, and the names of the others."""
     if not file.exists():
         raise ArtifactError("no such model archive", path=file)
     found: dict[str, bytes] = {}
     ignored: list[str] = []
-    for name, data in _folder(file, wanted) if file.is_dir() else _archive(file, wanted):
+    for name, data in _folder(file, matches) if file.is_dir() else _archive(file, matches):
         if name in found:
             raise ArtifactError(f"the archive holds {name} twice", path=file)
         if data is None:
             ignored.append(name)
         else:
             found[name] = data
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise _incomplete(file, missing, ignored)
     return found, tuple(ignored)
 
 
-def _incomplete(file: Path, missing: list[str], ignored: list[str]) -> ArtifactError:
-    if any(name.endswith(("-symbol.json", ".params")) for name in ignored):
-        return ArtifactError(
-            "this is an archive of the built-in algorithm (MXNet), which this version cannot open yet",
-            path=file,
-            value=sorted(ignored)[:5],
-            cure="host it on SageMaker, or train the model with the local engine",
-        )
-    cause = "another kind of archive, or a folder that holds the archive itself"
-    return ArtifactError(f"the archive lacks {', '.join(missing)}", path=file, value=sorted(ignored)[:5], cause=cause)
-
-
-def _folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+def _folder(folder: Path, matches: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
     for path in sorted(folder.iterdir()):
-        if path.name not in wanted:
+        if not (path.is_file() and matches(path.name)):
             yield path.name, None
             continue
         if path.stat().st_size > MOST_BYTES:
@@ -78,11 +82,11 @@ def _folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes | 
         yield path.name, path.read_bytes()
 
 
-def _archive(file: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+def _archive(file: Path, matches: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
     try:
         with gzip.open(file, "rb") as stream, tarfile.open(fileobj=_Bounded(stream, file), mode="r|") as archive:
             for entry in _files(archive, file):
-                yield _member(archive, entry, file, wanted)
+                yield _member(archive, entry, file, matches)
             _drain(stream)
     except ArtifactError:  # also a ValueError, and already says what is wrong
         raise
@@ -106,7 +110,7 @@ def _files(archive: tarfile.TarFile, file: Path) -> Iterator[tarfile.TarInfo]:
 
 
 def _member(
-    archive: tarfile.TarFile, entry: tarfile.TarInfo, file: Path, wanted: Sequence[str]
+    archive: tarfile.TarFile, entry: tarfile.TarInfo, file: Path, matches: Callable[[str], bool]
 ) -> tuple[str, bytes | None]:
     place = PurePosixPath(entry.name)
     if place.is_absolute() or ".." in place.parts or "\\" in entry.name:
@@ -116,7 +120,7 @@ def _member(
             "the archive holds something that is no file: a link or a device", path=file, value=entry.name
         )
     name = str(place)
-    stream = archive.extractfile(entry) if name in wanted else None
+    stream = archive.extractfile(entry) if matches(name) else None
     return name, stream.read() if stream else None
 
 

@@ -15,11 +15,11 @@ import numpy as np
 from birdsod._files import appearing
 from birdsod.classes import ClassTable
 from birdsod.errors import ArtifactError, DatasetError, MissingDependencyError
-from birdsod.ssd._members import read_members
+from birdsod.ssd._members import check_members, read_members
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -33,6 +33,7 @@ __all__ = ["Artifact", "read_artifact", "save_artifact"]
 WEIGHTS = "model.safetensors"
 HYPERPARAMETERS = "hyperparams.json"
 CLASSES = "classes.json"
+MEMBERS = (WEIGHTS, HYPERPARAMETERS, CLASSES)
 NMS_TOPK = 400
 """How many of the best boxes are looked at; the algorithm writes it beside the hyperparameters."""
 
@@ -143,23 +144,35 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
         If ``safetensors`` is not installed.
     """
     file = Path(path)
-    members, ignored = read_members(file, wanted=(WEIGHTS, HYPERPARAMETERS, CLASSES))
-    hyperparameters = _hyperparameters(members[HYPERPARAMETERS], file)
-    classes = _classes(members[CLASSES], file)
+    return artifact_of(*read_members(file, wanted=MEMBERS), file)
+
+
+def is_member(name: str) -> bool:
+    """Tell whether a file of an archive is looked at: of this format, or of MXNet's."""
+    return name in MEMBERS or name.endswith((".params", "-symbol.json"))
+
+
+def artifact_of(members: Mapping[str, bytes], ignored: Sequence[str], file: Path) -> Artifact:
+    """Return what the files of an archive say."""
+    check_members(file, MEMBERS, members, ignored)
+    hyperparameters = read_hyperparameters(members[HYPERPARAMETERS], file)
+    classes = read_classes(members[CLASSES], file)
     if hyperparameters.get("num_classes", str(len(classes))) != str(len(classes)):
         message = f"{HYPERPARAMETERS} and {CLASSES} disagree about the number of classes"
         raise ArtifactError(message, path=file, value=(hyperparameters["num_classes"], len(classes)))
-    return Artifact(_tensors(members[WEIGHTS], file), hyperparameters, classes, ignored)
+    return Artifact(_tensors(members[WEIGHTS], file), hyperparameters, classes, tuple(ignored))
 
 
-def _hyperparameters(data: bytes, file: Path) -> dict[str, str]:
+def read_hyperparameters(data: bytes, file: Path) -> dict[str, str]:
+    """Return the values of ``hyperparams.json`` as text."""
     values = _parsed(data, HYPERPARAMETERS, file)
     if not isinstance(values, dict):
         raise ArtifactError(f"{HYPERPARAMETERS} must hold names with values", path=file, value=type(values).__name__)
     return {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
 
 
-def _classes(data: bytes, file: Path) -> ClassTable:
+def read_classes(data: bytes, file: Path) -> ClassTable:
+    """Return the table of ``classes.json``."""
     rows = _parsed(data, CLASSES, file)
     if not isinstance(rows, list):
         raise ArtifactError(f"{CLASSES} must hold a list of classes", path=file, value=type(rows).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +16,27 @@ if TYPE_CHECKING:
     Float32Array = npt.NDArray[np.float32]
     BoolArray = npt.NDArray[np.bool_]
 
-__all__ = ["decode", "multibox_detection", "suppress"]
+__all__ = ["DetectionSettings", "decode", "multibox_detection", "suppress"]
 
 _BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionSettings:
+    """What :func:`multibox_detection` is told besides the network's numbers.
+
+    Parameters
+    ----------
+    threshold, nms_threshold, nms_topk, force_suppress, clip, variances
+        As :func:`multibox_detection` takes them.
+    """
+
+    threshold: float = 0.01
+    nms_threshold: float = 0.5
+    nms_topk: int = -1
+    force_suppress: bool = False
+    clip: bool = True
+    variances: tuple[float, float, float, float] = VARIANCES
 
 
 def multibox_detection(  # noqa: PLR0913 - the operator's own parameters

@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from birdsod.detections import Detections
-from birdsod.errors import ArtifactError, HyperparameterError, ImageError, InputError, MissingDependencyError
+from birdsod.errors import ArtifactError, ImageError, InputError
 from birdsod.image import as_rgb, is_truncated, resize
 from birdsod.image._sources import naming
-from birdsod.ssd.artifact import NMS_TOPK, read_artifact
 from birdsod.ssd.detection import multibox_detection
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
     import numpy.typing as npt
+    import torch
 
     from birdsod.classes import ClassTable
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.image import ImageSource
-    from birdsod.ssd.artifact import Artifact
-    from birdsod.ssd.network import SSD
+    from birdsod.ssd.detection import DetectionSettings
 
     Float32Array = npt.NDArray[np.float32]
 
-__all__ = ["Model", "load_model"]
+__all__ = ["Model", "Network"]
 
 _BATCH = 16
+
+
+class Network(Protocol):
+    """What a model runs: its own network, or one that MXNet saved."""
+
+    @property
+    def image_shape(self) -> int:
+        """Edge in pixels of the square images."""
+        ...
+
+    @property
+    def anchors(self) -> torch.Tensor:
+        """Relative corners, ``(N, 4)``."""
+        ...
+
+    def answer(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return class probabilities ``(B, classes + 1, N)`` and offsets ``(B, 4 * N)``."""
+        ...
 
 
 class Model:
@@ -38,23 +55,32 @@ class Model:
 
     Parameters
     ----------
-    network : SSD
+    network : Network
         For inference.
-    hyperparameters : Hyperparameters
-        What it was trained with; ``nms_threshold`` is the one of detection.
     classes : ClassTable
         What the class ids stand for.
-    nms_topk : int, default 400
-        How many of the best boxes are looked at.
+    settings : DetectionSettings
+        Thresholds and limits of detection.
+    hyperparameters : Hyperparameters, optional
+        What it was trained with, where that is known.
+    input_mean : tuple of float, default (0, 0, 0)
+        What the network wants subtracted from red, green and blue.
     """
 
     def __init__(
-        self, network: SSD, hyperparameters: Hyperparameters, classes: ClassTable, *, nms_topk: int = NMS_TOPK
+        self,
+        network: Network,
+        classes: ClassTable,
+        settings: DetectionSettings,
+        *,
+        hyperparameters: Hyperparameters | None = None,
+        input_mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> None:
         self._network = network
-        self._hyperparameters = hyperparameters
         self._classes = classes
-        self._nms_topk = nms_topk
+        self._settings = settings
+        self._hyperparameters = hyperparameters
+        self._input_mean = input_mean
         self._anchors: Float32Array = network.anchors.cpu().numpy()
 
     @property
@@ -64,8 +90,26 @@ class Model:
 
     @property
     def hyperparameters(self) -> Hyperparameters:
-        """What the model was trained with."""
+        """What the model was trained with.
+
+        Raises
+        ------
+        ArtifactError
+            If its archive does not say so.
+        """
+        if self._hyperparameters is None:
+            raise ArtifactError("the archive of this model does not tell its hyperparameters")
         return self._hyperparameters
+
+    @property
+    def settings(self) -> DetectionSettings:
+        """Thresholds and limits of detection."""
+        return self._settings
+
+    @property
+    def input_mean(self) -> tuple[float, float, float]:
+        """What :meth:`predict` subtracts from red, green and blue, since the network was trained so."""
+        return self._input_mean
 
     @property
     def image_shape(self) -> int:
@@ -118,10 +162,10 @@ class Model:
             raise InputError("a batch holds at least one image", value=batch_size)
         left, found = iter(images), list[Detections]()
         while group := [self._squeezed(_whole(image)) for image in islice(left, batch_size)]:
-            batch = np.stack([pixels for pixels, _ in group]).transpose(0, 3, 1, 2)
+            batch = np.stack([self._centred(pixels) for pixels, _ in group])
             found += [
                 Detections.from_prediction(rows, width=width, height=height, classes=self._classes)
-                for rows, (_, (height, width)) in zip(self.detect(batch), group, strict=True)
+                for rows, (_, (height, width)) in zip(self.detect(batch.transpose(0, 3, 1, 2)), group, strict=True)
             ]
         return found
 
@@ -131,7 +175,7 @@ class Model:
         Parameters
         ----------
         batch : array_like
-            RGB from 0 to 255, ``(B, 3, image_shape, image_shape)``.
+            RGB from 0 to 255, ``(B, 3, image_shape, image_shape)``; less :attr:`input_mean`.
 
         Returns
         -------
@@ -148,22 +192,21 @@ class Model:
         if pixels.ndim != 4 or pixels.shape[1:] != (3, edge, edge):  # noqa: PLR2004 - (B, 3, H, W)
             raise InputError(f"a batch has the shape (B, 3, {edge}, {edge})", value=pixels.shape)
         probabilities, offsets = self._run(pixels)
-        return multibox_detection(
-            probabilities,
-            offsets,
-            self._anchors,
-            nms_threshold=self._hyperparameters.nms_threshold,
-            nms_topk=self._nms_topk,
-        )
+        return multibox_detection(probabilities, offsets, self._anchors, **asdict(self._settings))
 
     def _run(self, pixels: Float32Array) -> tuple[Float32Array, Float32Array]:
         import torch
 
         with torch.inference_mode():
             images = torch.from_numpy(pixels).to(self._network.anchors.device)
-            logits, offsets = self._network(images)
-            probabilities = logits.softmax(dim=2).transpose(1, 2)
+            probabilities, offsets = self._network.answer(images)
             return probabilities.cpu().numpy(), offsets.cpu().numpy()
+
+    def _centred(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | Float32Array:
+        if not any(self._input_mean):
+            return pixels
+        centred: Float32Array = np.subtract(pixels, self._input_mean, dtype=np.float32)
+        return centred
 
     def _squeezed(self, pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
         # As MXNet's image iterator with resize_mode="force": to a square, whatever the picture's own shape.
@@ -177,80 +220,3 @@ def _whole(image: ImageSource) -> npt.NDArray[np.uint8]:
         cause = "a copy or download that broke off"
         raise ImageError("the JPEG breaks off within its pixels", path=naming(image), cause=cause, cure="get it again")
     return as_rgb(image)
-
-
-def load_model(path: str | os.PathLike[str], *, device: str = "auto", threads: int | None = None) -> Model:
-    """Open a model archive.
-
-    Parameters
-    ----------
-    path : path-like
-        ``model.tar.gz``, or the folder into which it was unpacked.
-    device : str, default "auto"
-        ``"cpu"``, ``"cuda"`` or another name that torch knows; ``"auto"`` takes a GPU where there is one.
-    threads : int, optional
-        How many CPU threads torch uses, in the whole process; by default as many as it likes.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    ArtifactError
-        If the archive is missing or malformed, or its weights do not fit the network that it names.
-    MissingDependencyError
-        If torch is not installed.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependencyError("torch is not installed", cure="pip install 'birdsod[local]'") from error
-    from birdsod.ssd.fusing import fuse
-
-    artifact = read_artifact(path)
-    params, topk = _settings(artifact, path)
-    network = fuse(_network(artifact, params, path))
-    if threads is not None:
-        torch.set_num_threads(threads)
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return Model(network.to(chosen), params, artifact.classes, nms_topk=topk)
-
-
-def _settings(artifact: Artifact, path: str | os.PathLike[str]) -> tuple[Hyperparameters, int]:
-    try:
-        return artifact.parameters, int(artifact.hyperparameters.get("nms_topk", NMS_TOPK))
-    except HyperparameterError as error:
-        raise ArtifactError(f"hyperparams.json is malformed: {error}", path=path) from error
-    except ValueError as error:
-        value = artifact.hyperparameters["nms_topk"]
-        raise ArtifactError(
-            "hyperparams.json is malformed: nms_topk is no whole number", path=path, value=value
-        ) from error
-
-
-def _network(artifact: Artifact, params: Hyperparameters, path: str | os.PathLike[str]) -> SSD:
-    import torch
-
-    from birdsod.ssd.network import build_network
-
-    shape = {"num_classes": params.num_classes, "image_shape": params.image_shape}
-    try:
-        # The weights that it begins with are of no use here, and must not use up the caller's random numbers.
-        with torch.random.fork_rng(devices=[]):
-            network = build_network(params.base_network, pretrained=False, **shape)
-    except HyperparameterError as error:
-        raise ArtifactError(error.message, path=path, value=error.value) from error
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: values.shape for name, values in artifact.tensors.items()}
-    differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if differing:
-        name = differing[0]
-        raise ArtifactError(
-            f"{len(differing)} of the weights do not fit the network that hyperparams.json names, the first is {name}",
-            path=path,
-            value=found.get(name, "missing"),
-            cause=f"the network has {wanted.get(name, 'no such weights')}",
-        )
-    network.load_state_dict({name: torch.from_numpy(values) for name, values in artifact.tensors.items()})
-    return network

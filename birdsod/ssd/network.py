@@ -107,6 +107,24 @@ class SSD(nn.Module):
         """
         return self.forward_from(self.forward_frozen(images))
 
+    def answer(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return class probabilities and box offsets of every anchor, as detection takes them.
+
+        Parameters
+        ----------
+        images : Tensor
+            As :meth:`forward` takes them.
+
+        Returns
+        -------
+        probabilities : Tensor
+            Background first, ``(B, num_classes + 1, N)``.
+        offsets : Tensor
+            ``(B, 4 * N)``.
+        """
+        logits, offsets = self(images)
+        return logits.softmax(dim=2).transpose(1, 2), offsets
+
     @property
     def frozen_stages(self) -> int:
         """How many stages of the base, from the first on, learn nothing."""

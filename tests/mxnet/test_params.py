@@ -86,7 +86,7 @@ def test_what_is_read_cannot_be_edited() -> None:
     [
         (np.array([1], dtype=np.complex64), "no such type"),
         (np.zeros((2, 0), np.float32), "no such shape"),
-        (np.float32(1.0)[()], "no such shape"),
+        (np.array(1.0, dtype=np.float32), "no such shape"),
     ],
 )
 def test_what_the_format_cannot_hold_is_refused(array: Any, message: str) -> None:
