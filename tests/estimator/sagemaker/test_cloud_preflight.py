@@ -15,7 +15,7 @@ from birdsod import ClassTable, Hyperparameters
 from birdsod.estimator.sagemaker.findings import FINDING_KINDS, errors_of
 from birdsod.estimator.sagemaker.inputs import PackedInputs, UploadedInputs
 from birdsod.estimator.sagemaker.preflight import preflight
-from birdsod.estimator.sagemaker.preflight_parameters import read_parameters
+from birdsod.estimator.sagemaker.preflight_parameters import _safe_batch, read_parameters
 from birdsod.estimator.sagemaker.preflight_plan import expected_seconds
 from birdsod.estimator.sagemaker.regions import built_in_image
 from birdsod.estimator.sagemaker.requests import RECORDIO, SEED_MODEL, ChannelPlan, TrainingPlan
@@ -243,12 +243,12 @@ FAULTS: dict[str, tuple[str, str, Callable[[Case], object]]] = {
     "batch far too large at 512": (
         "batch-memory",
         "error",
-        both(lambda c: c.send(mini_batch_size=18, image_shape=512), lambda c: setattr(c, "resize", 512)),
+        both(lambda c: c.send(mini_batch_size=26, image_shape=512), lambda c: setattr(c, "resize", 512)),
     ),
     "batch perhaps too large at 512": (
         "batch-memory",
         "warning",
-        both(lambda c: c.send(mini_batch_size=16, image_shape=512), lambda c: setattr(c, "resize", 512)),
+        both(lambda c: c.send(mini_batch_size=17, image_shape=512), lambda c: setattr(c, "resize", 512)),
     ),
     "schedule past the end": ("schedule", "warning", lambda c: c.send(lr_scheduler_step="10,30")),
     "early stopping past the end": ("schedule", "warning", lambda c: c.send(early_stopping=True, epochs=10)),
@@ -493,4 +493,23 @@ def test_an_index_that_is_not_there_is_nothing_to_a_job(case: Case) -> None:
 
 def test_what_the_algorithm_adds_by_itself_may_be_sent(case: Case) -> None:
     case.send(nms_topk=400, _kvstore="device")
+    assert case.findings() == ()
+
+
+def test_batches_that_are_known_to_fit_pass_and_none_larger_at_a_larger_side(case: Case) -> None:
+    case.resize = 900
+    for network, side, batch in (("resnet-50", 300, 32), ("resnet-50", 512, 16), ("vgg-16", 300, 40)):
+        case.send(base_network=network, image_shape=side, mini_batch_size=batch)
+        assert case.findings() == ()
+    for points in ((300, 32), (512, 16)), ((300, 64),):
+        limits = [_safe_batch(points, side) for side in range(300, 900)]
+        assert limits == sorted(limits, reverse=True)
+
+
+def test_more_memory_and_more_gpus_take_larger_batches(case: Case) -> None:
+    case.send(mini_batch_size=40)
+    assert [finding.kind for finding in case.findings()] == ["batch-memory"]
+    case.set(instance_type="ml.g5.xlarge")
+    assert case.findings() == ()
+    case.set(instance_type="ml.g4dn.12xlarge")
     assert case.findings() == ()
