@@ -261,6 +261,7 @@ class FakeSageMaker:
         billable: int | None = None,
         seconds: int = 180,
         hosts: int = 1,
+        interruptions: int = 0,
         artifact: bytes | str | os.PathLike[str] | None = None,
     ) -> None:
         """Tell how jobs with the built-in image go that are created from now on.
@@ -279,12 +280,14 @@ class FakeSageMaker:
             Time of training.
         hosts : int, default 1
             Machines that write logs.
+        interruptions : int, default 0
+            How often the instances are taken away in the middle of training, and the job starts again.
         artifact : bytes or path-like, optional
             The model archive; a small one that says it is scripted where it is left out.
         """
         data = artifact if artifact is None or isinstance(artifact, bytes) else Path(artifact).read_bytes()
         self._here.scripts.training = TrainingScript(
-            states=TrainingScript().states if states is None else tuple(states),
+            states=_interrupted(TrainingScript().states if states is None else tuple(states), interruptions),
             log=None if log is None else tuple(log),
             failure=failure,
             billable=billable,
@@ -388,6 +391,13 @@ class FakeSageMaker:
             Instances.
         """
         self._here.scripts.quotas[name] = value
+
+
+def _interrupted(states: Sequence[str], times: int) -> tuple[str, ...]:
+    if not times:
+        return tuple(states)
+    place = states.index("Training") + 1
+    return (*states[:place], *("Interrupted", "Restarting", "Training") * times, *states[place:])
 
 
 def _alive(region: Region) -> Iterable[AliveResource]:

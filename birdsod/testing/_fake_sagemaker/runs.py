@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from birdsod.testing._fake_sagemaker.world import Json
 
-__all__ = ["ALIVE", "Progress", "Run", "status_of"]
+__all__ = ["ALIVE", "Progress", "Run", "described", "status_of"]
 
 ALIVE = frozenset({"InProgress", "Stopping"})
 _ENDS = {
@@ -104,15 +104,13 @@ class Run(Protocol):
         ...
 
 
-def described(progress: Progress, last: datetime) -> Json:
+def described(progress: Progress) -> Json:
     """Return what a describe call tells of a run.
 
     Parameters
     ----------
     progress : Progress
         Of the run.
-    last : datetime
-        Now.
 
     Returns
     -------
@@ -131,7 +129,7 @@ def described(progress: Progress, last: datetime) -> Json:
         "TrainingEndTime": ended if over else None,
         "LastModifiedTime": ended,
         "FinalMetricDataList": [
-            {"MetricName": name, "Value": value, "Timestamp": last} for name, value in progress.metrics.items()
+            {"MetricName": name, "Value": value, "Timestamp": ended} for name, value in progress.metrics.items()
         ],
         "TrainingTimeInSeconds": progress.seconds if over else None,
         "BillableTimeInSeconds": progress.billable if over else None,

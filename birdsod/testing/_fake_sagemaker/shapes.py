@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from birdsod.testing._fake_sagemaker.errors import ServiceError, invalid
+from birdsod.testing._fake_sagemaker.wiring import loader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,9 +54,9 @@ def service_model(service: str) -> ServiceModel:
     -------
     botocore.model.ServiceModel
     """
-    import botocore.session
+    from botocore.model import ServiceModel
 
-    return botocore.session.Session().get_service_model(service)
+    return ServiceModel(loader().load_service_model(service, "service-2"), service)
 
 
 def check_request(service: str, operation: str, request: Mapping[str, Any]) -> None:

@@ -63,17 +63,12 @@ def describe_training_job(region: Region, request: Json) -> Json:
     kept = _found(region, request)
     kept.run.step()
     kept.modified = kept.run.progress.transitions[-1][1]
-    return job_answer(region, kept)
-
-
-def job_answer(region: Region, kept: Kept) -> Json:
-    """Return what is told of a job."""
     asked = {name: value for name, value in kept.request.items() if name != "Tags"}
     return {
         **asked,
         "TrainingJobArn": kept.arn,
         "CreationTime": kept.created,
-        **described(kept.run.progress, region.world.now()),
+        **described(kept.run.progress),
         **kept.more,
     }
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from birdsod.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.loaders import Loader
 
-__all__ = ["SERVICES", "wired"]
+__all__ = ["SERVICES", "loader", "wired"]
 
 SERVICES = ("SAGEMAKER", "SAGEMAKER_RUNTIME", "CLOUDWATCH_LOGS", "S3", "IAM", "STS", "SERVICE_QUOTAS")
 """The services of the fake, as environment variables name them."""
@@ -55,14 +57,32 @@ def wired(url: str, region: str, key: str, secret: str, token: str | None = None
                 options["endpoint_url"] = url
             return super().create_client(*args, **options)
 
+    models = loader()
     # Neither the user's profile nor the user's files have a say.
     inner = WiredSession(session_vars={"profile": (None, None, None, None)})
     inner.set_config_variable("config_file", "/dev/null")
     inner.set_config_variable("credentials_file", "/dev/null")
-    return boto3.Session(
+    inner.register_component("data_loader", models)
+    session = boto3.Session(
         aws_access_key_id=key,
         aws_secret_access_key=secret,
         aws_session_token=token,
         region_name=region,
         botocore_session=inner,
     )
+    # Each session would append the same folder once more.
+    models.search_paths[:] = dict.fromkeys(models.search_paths)
+    return session
+
+
+@cache
+def loader() -> Loader:
+    """Return what reads the models of the services, once: they are large, and sessions of tests are many.
+
+    Returns
+    -------
+    botocore.loaders.Loader
+    """
+    from botocore.loaders import Loader
+
+    return Loader(include_default_search_paths=True)
