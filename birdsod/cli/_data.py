@@ -9,7 +9,7 @@ import typer
 from birdsod.cli._values import class_list, complain, reported, say
 
 if TYPE_CHECKING:
-    from birdsod.recordio import PackedChannel
+    from birdsod.recordio import PackedChannel, ShardedChannel
 
 __all__ = ["CLASSES", "DATA", "JOBS", "SIZES", "download", "pack"]
 
@@ -73,6 +73,13 @@ def pack(  # noqa: PLR0913 - the options of a command
     on_error: Annotated[OnError, typer.Option(help="What to do with an image that cannot be packed.")] = OnError.RAISE,
     outside: Annotated[Outside, typer.Option(help="What to do with a box that leaves its image.")] = Outside.CLIP,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    shards: Annotated[
+        str | None, typer.Option(help="Cut each channel into so many files, such as 16, or of a size, such as 512MB.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="Pack one shard of many, counted from 0 as in the file names: 0/16 to 15/16.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the same command was stopped.")] = False,
 ) -> None:
     """Pack a data set, or one list, as RecordIO."""
     how: dict[str, Any] = {
@@ -87,19 +94,36 @@ def pack(  # noqa: PLR0913 - the options of a command
         "overwrite": overwrite,
     }
     if data is not None and lst is None:
-        _pack_channels(data, class_list(classes), sizes, split, seed, out, {**how, "outside": outside.value})
+        how |= {"outside": outside.value, "shards": _count_or_size(shards), "shard": _pair(shard), "resume": resume}
+        _pack_channels(data, class_list(classes), sizes, split, seed, out, how)
     elif data is not None or lst is None:
         raise typer.BadParameter("give one of --data and --lst", param_hint="--data")
     elif root is None:
         raise typer.BadParameter("--lst needs it: the folder that its paths start from", param_hint="--root")
+    elif shards is not None or shard is not None or resume:
+        raise typer.BadParameter("shards and --resume go with --data", param_hint="--lst")
     else:
         _pack_list(lst, {**how, "root": root, "out": out, "color": color})
+
+
+def _count_or_size(shards: str | None) -> int | str | None:
+    return int(shards) if shards is not None and shards.isdecimal() else shards
+
+
+def _pair(shard: str | None) -> tuple[int, int] | None:
+    if shard is None:
+        return None
+    number, stroke, count = shard.partition("/")
+    if not (stroke and number.isdecimal() and count.isdecimal()):
+        raise typer.BadParameter(f"{shard!r} is not like 3/16", param_hint="--shard")
+    return int(number), int(count)
 
 
 def _pack_list(lst: Path, how: dict[str, Any]) -> None:
     from birdsod.recordio import pack_list
 
-    _tell(pack_list(lst, **how))
+    channel = pack_list(lst, **how)
+    _tell(str(channel.rec), channel)
 
 
 def _pack_channels(
@@ -112,23 +136,29 @@ def _pack_channels(
     how: dict[str, Any],
 ) -> None:
     from birdsod.dataset import load_cub
+    from birdsod.recordio import Packed
     from birdsod.recordio import pack as pack_channels
 
     birds = load_cub(data, sizes=sizes)
     birds = birds if classes is None else birds.select(classes)
     train, validation = birds.split(split, seed=seed)
     packed = pack_channels({"train": train, "validation": validation}, out, **how)
-    for channel in packed.channels.values():
-        _tell(channel)
+    if isinstance(packed, Packed):
+        for whole in packed.channels.values():
+            _tell(str(whole.rec), whole)
+        return
+    for name, channel in packed.channels.items():
+        few = f"{len(channel.shards)} of {channel.of}" if len(channel.shards) < channel.of else str(channel.of)
+        _tell(f"{packed.directory / name}, {few} {'shard' if few == '1' else 'shards'}", channel)
 
 
-def _tell(channel: "PackedChannel") -> None:
+def _tell(what: str, channel: "PackedChannel | ShardedChannel") -> None:
     for refused in channel.refused:
         complain(f"not packed: {refused.name}: {refused.reason}")
     lost = f", {len(channel.refused)} refused" if channel.refused else ""
     cut = f", {_boxes(len(channel.clipped))} cut at the edge" if channel.clipped else ""
     gone = f", {_boxes(len(channel.dropped))} dropped with what was cropped away" if channel.dropped else ""
-    say(f"{channel.rec}: {channel.records} {'record' if channel.records == 1 else 'records'}{lost}{cut}{gone}")
+    say(f"{what}: {channel.records} {'record' if channel.records == 1 else 'records'}{lost}{cut}{gone}")
 
 
 def _boxes(number: int) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from birdsod.recordio._options import PackOptions
     from birdsod.recordio._values import DroppedBox, RefusedImage
 
-__all__ = ["LEAST_LABEL_WIDTH", "Packed", "PackedChannel"]
+__all__ = ["LEAST_LABEL_WIDTH", "Packed", "PackedChannel", "several"]
 
 LEAST_LABEL_WIDTH = 350
 _MEGABYTE = 1_000_000
@@ -127,9 +127,7 @@ class PackedChannel:
         notes = {"clipped": self.clipped, "dropped": self.dropped, "refused": self.refused}
         told = "".join(f", {len(rows)} {word}" for word, rows in notes.items() if rows)
         size = self.bytes / _MEGABYTE
-        return (
-            f"{self.name}: {_several(self.records, 'image')}, {_several(self.objects, 'object')}, {size:.1f} MB{told}"
-        )
+        return f"{self.name}: {several(self.records, 'image')}, {several(self.objects, 'object')}, {size:.1f} MB{told}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +239,7 @@ class Packed:
         )
 
     def __str__(self) -> str:
-        classes, objects = _several(len(self.class_table), "class", "classes"), _several(self.most_objects, "object")
+        classes, objects = several(len(self.class_table), "class", "classes"), several(self.most_objects, "object")
         lines = [f"{self.directory}: {classes}, at most {objects} an image"]
         return "\n  ".join([*lines, *map(str, self.channels.values())])
 
@@ -250,5 +248,6 @@ def _chained(groups: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
     return tuple(item for group in groups for item in group)
 
 
-def _several(number: int, one: str, many: str | None = None) -> str:
+def several(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun."""
     return f"{number} {one if number == 1 else many or one + 's'}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from birdsod.recordio._packed import LEAST_LABEL_WIDTH, PackedChannel
+from birdsod.recordio._packed import LEAST_LABEL_WIDTH, PackedChannel, several
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,10 +126,9 @@ class ShardedChannel:
     def __str__(self) -> str:
         notes = {"clipped": self.clipped, "dropped": self.dropped, "refused": self.refused}
         told = "".join(f", {len(rows)} {word}" for word, rows in notes.items() if rows)
-        here = f"{self.of} shards" if self.is_whole else f"{len(self.shards)} of {self.of} shards"
-        return (
-            f"{self.name}: {here}, {self.records} images, {self.objects} objects, {self.bytes / _MEGABYTE:.1f} MB{told}"
-        )
+        here = several(self.of, "shard") if self.is_whole else f"{len(self.shards)} of {several(self.of, 'shard')}"
+        held = f"{several(self.records, 'image')}, {several(self.objects, 'object')}"
+        return f"{self.name}: {here}, {held}, {self.bytes / _MEGABYTE:.1f} MB{told}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,4 +212,6 @@ class Sharded:
         return tuple(image for channel in self.channels.values() for image in channel.refused)
 
     def __str__(self) -> str:
-        return "\n  ".join([f"{self.directory}: {len(self.class_table)} classes", *map(str, self.channels.values())])
+        classes, objects = several(len(self.class_table), "class", "classes"), several(self.most_objects, "object")
+        lines = [f"{self.directory}: {classes}, at most {objects} an image"]
+        return "\n  ".join([*lines, *map(str, self.channels.values())])
