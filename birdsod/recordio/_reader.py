@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from array import array
 from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
@@ -300,13 +301,14 @@ class RecordReader:
         return place if place >= 0 else place + count
 
     def _scanned(self) -> NDArray[np.int64]:
-        offsets: list[int] = []
+        # An eighth of the memory of a list.
+        offsets = array("q")
         try:
             view = self._source.view
             offsets.extend(scan_source(self._source) if view is None else scan(view, len(view)))
         except FaultError as error:
             raise error.located(self.path, len(offsets)) from None
-        return np.array(offsets, dtype=np.int64)
+        return np.array(offsets)
 
 
 class Records:
