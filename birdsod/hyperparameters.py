@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["HyperparameterValues", "Hyperparameters"]
 
 LEAST_LABEL_WIDTH = 350
+GIVEN = "_birdsod_given"
+"""Beside the hyperparameters of a job: names of those that were set, separated by commas."""
 
 
 class HyperparameterValues(TypedDict, total=False):
@@ -251,7 +253,8 @@ class Hyperparameters:
         mapping : mapping of str to str
             Name to text.
         given : iterable of str, optional
-            Which of them count as given; all of them where it is left out.
+            Which of them count as given. Where it is left out: those that the mapping names under
+            ``_birdsod_given``, as a job of an own container is told them, else all of them.
 
         Returns
         -------
@@ -269,7 +272,9 @@ class Hyperparameters:
         """
         known = {name: value for name, value in mapping.items() if name != "nms_topk" and not name.startswith("_")}
         values = {name: value for name, value in known.items() if name not in RULES or value not in RULES[name].absent}
-        return cls._from(values, frozenset(values if given is None else given))
+        if given is None:
+            given = str(mapping[GIVEN]).split(",") if GIVEN in mapping else values
+        return cls._from(values, frozenset(given) & frozenset(RULES))
 
     def _values(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in RULES}

@@ -268,3 +268,11 @@ def test_a_request_and_back(values: dict[str, Any]) -> None:
     assert all(request.values())
     assert Hyperparameters.from_request(request) == params
     assert hash(Hyperparameters.from_request(request)) == hash(params)
+
+
+def test_a_job_may_say_which_values_were_given() -> None:
+    made = Hyperparameters(num_classes=5, num_training_samples=150, epochs=3)
+    sent = {**made.to_request(), "_birdsod_given": "epochs,num_classes,nonsense"}
+    assert Hyperparameters.from_request(sent).given == {"epochs", "num_classes"}
+    assert Hyperparameters.from_request({**sent, "_birdsod_given": ""}).given == frozenset()
+    assert Hyperparameters.from_request(sent, given=("momentum",)).given == {"momentum"}

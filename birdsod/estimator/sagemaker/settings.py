@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 
     from birdsod.hyperparameters import Hyperparameters
 
-__all__ = ["GIVEN", "SettingValues", "Settings", "sent_parameters", "training_plan"]
-
-GIVEN = "_birdsod_given"
-"""For one's own container: the names of the hyperparameters that were set, separated by commas.
-
-What was not set, the container's recipe may choose; the built-in algorithm does not get it.
-"""
+__all__ = ["SettingValues", "Settings", "sent_parameters", "training_plan"]
 
 _SECONDS_AN_HOUR = 3600
 
@@ -112,7 +106,8 @@ class Settings:
 def sent_parameters(params: Hyperparameters, *, instances: int, built_in: bool) -> dict[str, str]:
     """Return the hyperparameters as a job is given them.
 
-    Several machines must know how they exchange weights, and one must not: ``kv_store`` is filled in for several.
+    Several machines must know how they exchange weights: ``kv_store`` is filled in for them. One's own container
+    is told which values were set, so that its recipe can choose the others.
 
     Parameters
     ----------
@@ -130,6 +125,8 @@ def sent_parameters(params: Hyperparameters, *, instances: int, built_in: bool) 
     >>> sent_parameters(params, instances=2, built_in=True)["kv_store"]
     'dist_sync'
     """
+    from birdsod.hyperparameters import GIVEN
+
     several = instances > 1 and params.kv_store is None
     sent = (params.evolve(kv_store="dist_sync") if several else params).to_request()
     return sent if built_in else {**sent, GIVEN: ",".join(sorted(params.given))}
