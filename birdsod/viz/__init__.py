@@ -11,5 +11,6 @@ from birdsod.viz._boxes import show_boxes, show_detections
 from birdsod.viz._compare import compare
 from birdsod.viz._curve import plot_map
 from birdsod.viz._species import show_species
+from birdsod.viz._watch import watch
 
-__all__ = ["compare", "plot_map", "show_boxes", "show_detections", "show_species"]
+__all__ = ["compare", "plot_map", "show_boxes", "show_detections", "show_species", "watch"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from birdsod.estimator import Job
 
-__all__ = ["plot_map"]
+__all__ = ["by_epoch", "draw_map", "plot_map"]
 
 MIDDLE = 0.5
 
@@ -53,7 +53,7 @@ def plot_map(job: Job | pd.DataFrame, ax: Axes | None = None, title: str | None 
     'maximum 0.700 at epoch 1'
     """
     axes = place(ax, 7.5, 4.2)
-    _draw(axes, _by_epoch(_frame(job)))
+    draw_map(axes, by_epoch(_frame(job), "map"))
     name = getattr(job, "name", None)
     default = f"Validation mAP: {name}" if isinstance(name, str) else "Validation mAP"
     axes.set_title(default if title is None else title, fontsize=11, color=INK)
@@ -73,27 +73,29 @@ def _frame(job: Any) -> pd.DataFrame:  # noqa: ANN401 - a job or a table
     return frame
 
 
-def _by_epoch(frame: pd.DataFrame) -> pd.Series[float]:
+def by_epoch(frame: pd.DataFrame, column: str) -> pd.Series[float]:
     """Return the last figure of each epoch, NaN for those that have none, from the first epoch to the last."""
     latest = frame.dropna(subset=["epoch"]).drop_duplicates("epoch", keep="last")
-    figures = latest.set_index(latest["epoch"].astype(int))["map"].astype(float)
+    figures = latest.set_index(latest["epoch"].astype(int))[column].astype(float)
     if figures.empty:
         return figures
     return figures.reindex(range(int(figures.index.min()), int(figures.index.max()) + 1))
 
 
-def _draw(ax: Axes, figures: pd.Series[float]) -> None:
+def draw_map(ax: Axes, figures: pd.Series[float]) -> None:
+    """Draw the curve of a job into axes, with its maximum."""
     from matplotlib.ticker import MaxNLocator
 
-    # The dots show an epoch between two gaps, which a line alone would not.
-    ax.plot(figures.index, figures, color=run_colour(0), marker="o", markersize=3, linewidth=1.8, clip_on=False)
     ax.set(xlabel="epoch", ylabel="mAP at overlap 0.5", ylim=(0, 1), yticks=np.arange(11) / 10)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(axis="y", color=FAINT, linewidth=0.8)
     quiet(ax)
     if figures.notna().any():
+        # The dots show an epoch between two gaps, which a line alone would not.
+        ax.plot(figures.index, figures, color=run_colour(0), marker="o", markersize=3, linewidth=1.8, clip_on=False)
         _mark_maximum(ax, figures)
     else:
+        # No empty line is drawn, which the layout would take for a dot in the figure's corner.
         note = "no validation mAP in the log yet"
         ax.text(0.5, 0.5, note, ha="center", va="center", transform=ax.transAxes, color=INK)
 

@@ -47,8 +47,8 @@ class NotebookFigure(Figure):
             self.show_here()
 
     def bring_up_to_date(self) -> None:
-        """Show what was changed since the figure was shown, in the same place."""
-        if not self.stale:
+        """Show what was changed since the figure was shown, in the same place; nothing if it never was."""
+        if not (self._display_id and self.stale):
             return
         before, self._png = self._png, self._rendered()
         if self._png != before:
