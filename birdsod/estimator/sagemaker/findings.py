@@ -41,6 +41,8 @@ FINDING_KINDS: Mapping[str, str] = {
     "content-type": "a channel's content type does not go with its form",
     "input-mode": "a channel's form does not go with File or Pipe mode",
     "empty-channel": "a channel has no image",
+    "several-records": "a channel has more than one record file",
+    "unmatched-annotations": "images without annotations, or annotations without images",
     "manifest-attributes": "the attribute names of an augmented manifest are wrong, or in the wrong order",
     "record-wrapper": "an augmented manifest is read without its record wrapper",
     "manifest-line": "a line of an augmented manifest is not what the algorithm reads",

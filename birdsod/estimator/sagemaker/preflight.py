@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from birdsod.estimator.sagemaker.preflight_account import (
     bucket_findings,
     image_findings,
-    object_findings,
     quota_findings,
     role_findings,
 )
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from typing import TypeGuard
 
     from birdsod.estimator.sagemaker.findings import Finding
-    from birdsod.estimator.sagemaker.requests import TrainingPlan
+    from birdsod.estimator.sagemaker.requests import ChannelPlan, TrainingPlan
     from birdsod.estimator.sagemaker.session import Cloud
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.recordio import Packed
@@ -129,17 +128,29 @@ def _of_account(plan: TrainingPlan, cloud: Cloud, *, uploaded: bool, pending: Co
 
 
 def _of_inputs(plan: TrainingPlan, cloud: Cloud, *, uploaded: bool, pending: Collection[str]) -> Iterator[Finding]:
-    classes = read_parameters(plan.hyperparameters)["num_classes"]
-    for each in plan.channels:
-        if any(uri.startswith(each.uri) for uri in pending):
-            continue
+    values = read_parameters(plan.hyperparameters)
+    there = [each for each in plan.channels if not any(uri.startswith(each.uri) for uri in pending)]
+    for each in there:
         if each.name == "model" and each.uri.endswith(".tar.gz"):
             yield from seed_findings_at(cloud, each.uri, plan.hyperparameters)
-        elif not uploaded or each.name == "model":
-            # Packed data are uploaded only after this check.
-            continue
-        elif each.kind == "AugmentedManifestFile":
-            yield from manifest_findings_at(cloud, each, classes=classes)
-        else:
-            what = f"the data of the channel {each.name}"
-            yield from object_findings(cloud, each.uri, what=what, cure="upload them first", whole=False)
+    # Packed data are uploaded only after this check.
+    data = [each for each in there if each.name != "model"] if uploaded else []
+    for each in data:
+        if each.kind == "AugmentedManifestFile":
+            yield from manifest_findings_at(cloud, each, classes=values["num_classes"])
+    yield from _of_objects(plan, cloud, [each for each in data if each.kind == "S3Prefix"], values)
+
+
+def _of_objects(
+    plan: TrainingPlan, cloud: Cloud, channels: list[ChannelPlan], values: Mapping[str, Any]
+) -> Iterator[Finding]:
+    from birdsod.estimator.sagemaker.preflight_objects import annotation_findings, listing_findings, listings
+
+    found, doubts = listings(cloud, channels)
+    yield from doubts
+    for listing in found.values():
+        yield from listing_findings(listing, samples=values["num_training_samples"])
+    for name in ("train", "validation"):
+        if name in found and f"{name}_annotation" in found:
+            yield from annotation_findings(found[name], found[f"{name}_annotation"])
+    yield from volume_findings(plan, sum(each.bytes for each in found.values() if each.channel.input_mode == "File"))

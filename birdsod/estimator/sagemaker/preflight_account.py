@@ -15,11 +15,21 @@ if TYPE_CHECKING:
     from birdsod.estimator.sagemaker.quotas import Use
     from birdsod.estimator.sagemaker.session import Cloud
 
-__all__ = ["bucket_findings", "image_findings", "object_findings", "quota_findings", "role_findings", "split_uri"]
+__all__ = [
+    "DENIED",
+    "bucket_findings",
+    "image_findings",
+    "not_checked",
+    "object_findings",
+    "quota_findings",
+    "role_findings",
+    "split_uri",
+]
 
 _ROLE = re.compile(r"arn:[a-z-]+:iam::(\d{12}):role/(?:.*/)?([^/]+)")
 _SAGEMAKER = "sagemaker.amazonaws.com"
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden", "UnauthorizedOperation"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden", "UnauthorizedOperation"})
+"""Codes with which the account does not let us ask."""
 _GONE = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound", "NoSuchEntity"})
 
 
@@ -100,8 +110,8 @@ def _bucket(cloud: Cloud, bucket: str) -> Iterator[Finding]:
     except CloudError as error:
         if error.value in _GONE:
             yield from _missing(cloud, bucket)
-        elif error.value not in _DENIED:
-            yield _not_checked("the bucket", error)
+        elif error.value not in DENIED:
+            yield not_checked("the bucket", error)
         return
     if region != cloud.region:
         message = f"the bucket lies in {region}, the job runs in {cloud.region}"
@@ -168,8 +178,8 @@ def object_findings(cloud: Cloud, uri: str, *, what: str, cure: str, whole: bool
                 return
     except CloudError as error:
         if error.value not in _GONE:
-            if error.value not in _DENIED:
-                yield _not_checked(what, error)
+            if error.value not in DENIED:
+                yield not_checked(what, error)
             return
     yield Finding("missing-object", f"{what} is not there", value=uri, cure=cure)
 
@@ -201,8 +211,8 @@ def role_findings(cloud: Cloud, role: str) -> Iterator[Finding]:
         if error.value in _GONE:
             cure = "pass role= the ARN of an execution role of SageMaker"
             yield Finding("role-missing", "the account has no such role", value=role, cure=cure)
-        elif error.value not in _DENIED:
-            yield _not_checked("the role", error)
+        elif error.value not in DENIED:
+            yield not_checked("the role", error)
         return
     if not _trusts(told.get("AssumeRolePolicyDocument")):
         message = "SageMaker may not assume the role"
@@ -242,8 +252,8 @@ def quota_findings(cloud: Cloud, instance_type: str, use: Use, needed: int) -> I
     try:
         quota = find_quota(cloud, instance_type, use)
     except CloudError as error:
-        if error.value not in _DENIED:
-            yield _not_checked("the quota", error)
+        if error.value not in DENIED:
+            yield not_checked("the quota", error)
         return
     if quota is not None and quota.value < needed:
         message = f"the account may use {quota.value:g} of the {needed} instances needed"
@@ -255,6 +265,15 @@ def quota_findings(cloud: Cloud, instance_type: str, use: Use, needed: int) -> I
         yield Finding("no-quota", message, "error", instance_type, cause, cure)
 
 
-def _not_checked(what: str, error: CloudError) -> Finding:
+def not_checked(what: str, error: CloudError) -> Finding:
+    """Return the warning that something could not be asked.
+
+    Parameters
+    ----------
+    what : str
+        What it is about.
+    error : CloudError
+        Why.
+    """
     message = f"{what} could not be checked: {error.message}"
     return Finding("not-checked", message, "warning", error.value, error.cause, error.cure)

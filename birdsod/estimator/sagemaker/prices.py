@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from birdsod.errors import CloudError, PreflightError
@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from birdsod.estimator.sagemaker.hosting import Hosting
     from birdsod.estimator.sagemaker.requests import TrainingPlan
 
-__all__ = ["Estimate", "Price", "PriceTable", "check_cost", "estimate_hosting", "estimate_training", "spent"]
+__all__ = [
+    "Estimate",
+    "Price",
+    "PriceTable",
+    "check_cost",
+    "estimate_hosting",
+    "estimate_training",
+    "estimate_tuning",
+    "spent",
+]
 
 _HOUR = 3600
 _NO_PRICE = (
@@ -115,6 +124,41 @@ def estimate_training(plan: TrainingPlan, prices: PriceTable, *, region: str | N
     if plan.spot:
         notes.append("spot training costs less, it is not discounted here")
     return Estimate(what, price, expected, plan.max_seconds / _HOUR * per_hour, per_hour, tuple(notes))
+
+
+def estimate_tuning(plan: TrainingPlan, prices: PriceTable, *, jobs: int, region: str | None = None) -> Estimate:
+    """Return what a tuning job will cost: that of its trials.
+
+    Parameters
+    ----------
+    plan : TrainingPlan
+        One of its trials.
+    prices : PriceTable
+        What an hour costs.
+    jobs : int
+        How many trials there are; how many run at a time does not matter.
+    region : str, optional
+        Where they are to run; by default where the container lies.
+
+    Returns
+    -------
+    Estimate
+
+    Examples
+    --------
+    >>> from birdsod.estimator.sagemaker.requests import TrainingPlan
+    >>> plan = TrainingPlan(name="j", image="i", role="r", hyperparameters={}, channels=(), output_uri="s3://b/o")
+    >>> round(estimate_tuning(plan, PriceTable.shipped(), jobs=8, region="eu-west-1").most, 2)
+    26.3
+    """
+    one = estimate_training(plan, prices, region=region)
+    return replace(
+        one, what=f"{jobs} trials of {one.what} each", expected=_times(one.expected, jobs), most=_times(one.most, jobs)
+    )
+
+
+def _times(amount: float | None, jobs: int) -> float | None:
+    return None if amount is None else amount * jobs
 
 
 def estimate_hosting(hosting: Hosting, region: str, prices: PriceTable, *, hours: float | None = None) -> Estimate:

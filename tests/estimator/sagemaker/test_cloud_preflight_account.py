@@ -31,6 +31,7 @@ from birdsod.estimator.sagemaker.preflight_account import (
 )
 from birdsod.estimator.sagemaker.preflight_hosting import hosting_findings, payload_findings
 from birdsod.estimator.sagemaker.preflight_manifest import manifest_findings, manifest_findings_at
+from birdsod.estimator.sagemaker.preflight_objects import listings
 from birdsod.estimator.sagemaker.preflight_seed import read_seed, seed_findings, seed_findings_at
 from birdsod.estimator.sagemaker.quotas import find_quota
 from birdsod.estimator.sagemaker.regions import built_in_image
@@ -321,6 +322,89 @@ def manifest_kinds(fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud, text: 
     uris = (first, gone if text is None else fine)
     channels = tuple(replace(each, uri=uri, **changes) for each, uri in zip(plan.channels, uris, strict=True))
     return preflight(replace(plan, channels=channels), inputs(plan), None, cloud)
+
+
+# Images and record files that lie there
+
+
+def pictures(fake: FakeSageMaker, plan: TrainingPlan, home: str, names: dict[str, list[str]]) -> TrainingPlan:
+    for channel, files in names.items():
+        for name in files:
+            put(fake, f"{home}/{channel}/{name}", b"x" * 10)
+    channels = tuple(
+        ChannelPlan(name=name, uri=f"s3://{fake.bucket}/{home}/{name}/", content_type="image/jpeg")
+        for name in ("train", "validation", "train_annotation", "validation_annotation")
+    )
+    return replace(plan, channels=channels, hyperparameters={**plan.hyperparameters, **SMALL})
+
+
+SMALL = {"num_training_samples": "2", "mini_batch_size": "2"}
+PICTURES = {
+    "train": ["1.jpg", "a/2.PNG"],
+    "validation": ["3.jpeg", "folder/"],
+    "train_annotation": ["1.json", "a/2.json"],
+    "validation_annotation": ["3.json"],
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "changes", "kinds_found"),
+    [
+        ("none", {}, []),
+        ("without", {"validation_annotation": ["4.json"]}, ["unmatched-annotations"] * 2),
+        ("orphan", {"train_annotation": ["1.json", "a/2.json", "9.json"]}, ["unmatched-annotations"]),
+        ("elsewhere", {"train_annotation": ["1.json", "b/2.json"]}, ["unmatched-annotations"] * 2),
+        ("more", {"train": ["1.jpg", "a/2.png", "5.jpg"]}, ["sample-count", "unmatched-annotations"]),
+        ("nothing", {"validation": []}, ["missing-object", "unmatched-annotations"]),
+        ("others", {"validation": ["3.bmp"]}, ["empty-channel", "unmatched-annotations"]),
+    ],
+)
+def test_images_and_annotations_are_matched_by_name(
+    fake: FakeSageMaker,
+    plan: TrainingPlan,
+    cloud: Cloud,
+    fault: str,
+    changes: dict[str, list[str]],
+    kinds_found: list[str],
+) -> None:
+    planted = pictures(fake, plan, f"images-{fault}", {**PICTURES, **changes})
+    assert kinds(preflight(planted, None, None, cloud)) == kinds_found
+
+
+def test_of_very_many_images_only_the_first_are_listed(
+    fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("birdsod.estimator.sagemaker.preflight_objects._MOST", 1)
+    planted = pictures(fake, plan, "images-many", {**PICTURES, "train": ["1.jpg", "2.jpg", "3.jpg"]})
+    assert kinds(preflight(planted, None, None, cloud)) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [(["a.rec", "a.idx"], []), (["a.rec", "b.rec"], ["several-records"]), (["a.lst"], ["empty-channel"])],
+)
+def test_a_channel_has_one_record_file(
+    fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud, files: list[str], found: list[str]
+) -> None:
+    home = f"records-{len(files)}-{len(found)}-{files[0]}"
+    for name in files:
+        put(fake, f"{home}/{name}", b"x")
+    train = replace(plan.channels[0], uri=f"s3://{fake.bucket}/{home}")
+    assert kinds(preflight(replace(plan, channels=(train, plan.channels[1])), None, None, cloud)) == found
+
+
+def test_a_channel_may_be_one_record_file(fake: FakeSageMaker, plan: TrainingPlan, cloud: Cloud) -> None:
+    train = replace(plan.channels[0], uri=put(fake, "single/train.rec", b"x"))
+    assert kinds(preflight(replace(plan, channels=(train, plan.channels[1])), None, None, cloud)) == []
+
+
+def test_channels_that_may_not_be_listed_are_passed_over(plan: TrainingPlan) -> None:
+    with guarded("AccessDenied", status=403) as cloud:
+        assert listings(cloud, plan.channels) == ({}, [])
+    with guarded("InternalError", status=500) as cloud:
+        found, doubts = listings(cloud, plan.channels)
+        assert found == {}
+        assert [finding.kind for finding in doubts] == ["not-checked"] * 2
 
 
 # What the account does not let us ask

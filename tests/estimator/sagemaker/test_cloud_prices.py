@@ -19,6 +19,7 @@ from birdsod.estimator.sagemaker.prices import (
     check_cost,
     estimate_hosting,
     estimate_training,
+    estimate_tuning,
     spent,
 )
 from birdsod.estimator.sagemaker.quotas import quota_name
@@ -211,3 +212,12 @@ def test_time_does_not_run_backwards() -> None:
 )
 def test_quotas_have_the_names_of_the_service(use: Any, name: str) -> None:
     assert quota_name("ml.g4dn.xlarge", use) == name
+
+
+def test_tuning_costs_all_its_trials(tmp_path: Path) -> None:
+    one = estimate_training(plan(), table(tmp_path, ROW))
+    all_of_them = estimate_tuning(plan(), table(tmp_path, ROW), jobs=8)
+    assert (one.expected, one.most) == (0.5, 2.0)
+    assert (all_of_them.expected, all_of_them.most, all_of_them.per_hour) == (4.0, 16.0, 0.5)
+    assert all_of_them.what.startswith("8 trials of training on ")
+    assert estimate_tuning(plan(), table(tmp_path, ROW), jobs=8, region="eu-west-1").most is None
