@@ -120,12 +120,15 @@ def give_up(undertaking: Undertaking, error: BaseException) -> None:
     error : BaseException
         What went wrong.
     """
-    if undertaking.open:
-        progress: tqdm[None] = bar(description=f"deleting {undertaking.open[0]}", unit="look")
+    progress: tqdm[None] = bar(description="deleting what was made", unit="look")
+    try:
         with progress as shown:
             shown.set_postfix_str("Ctrl-C leaves it to `birdsod cleanup`")
             for resource, reason in undertaking.end().items():
                 error.add_note(f"still there: {resource}: {reason}")
+    finally:
+        # The ledger has the rest; a detector that nobody got must not try again when Python exits.
+        undertaking.release()
 
 
 def _make(
