@@ -146,8 +146,8 @@ def _header(response: Any) -> str | None:  # noqa: ANN401 - as botocore returns 
     return found
 
 
-def object_findings(cloud: Cloud, uri: str, *, what: str, cure: str, whole: bool = True) -> Iterator[Finding]:
-    """Check whether something lies at an address in S3.
+def object_findings(cloud: Cloud, uri: str, *, what: str, cure: str) -> Iterator[Finding]:
+    """Check whether an object lies at an address in S3.
 
     Parameters
     ----------
@@ -159,8 +159,6 @@ def object_findings(cloud: Cloud, uri: str, *, what: str, cure: str, whole: bool
         What should lie there, for the message.
     cure : str
         What to do if it does not.
-    whole : bool, default True
-        Whether it is the address of one object; else of a prefix, below which at least one must lie.
 
     Yields
     ------
@@ -171,17 +169,12 @@ def object_findings(cloud: Cloud, uri: str, *, what: str, cure: str, whole: bool
     bucket, key = split_uri(uri)
     try:
         with asking("look at", resource=uri):
-            if whole:
-                cloud.s3.head_object(Bucket=bucket, Key=key)
-                return
-            if cloud.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("KeyCount"):
-                return
+            cloud.s3.head_object(Bucket=bucket, Key=key)
     except CloudError as error:
-        if error.value not in _GONE:
-            if error.value not in DENIED:
-                yield not_checked(what, error)
-            return
-    yield Finding("missing-object", f"{what} is not there", value=uri, cure=cure)
+        if error.value in _GONE:
+            yield Finding("missing-object", f"{what} is not there", value=uri, cure=cure)
+        elif error.value not in DENIED:
+            yield not_checked(what, error)
 
 
 def role_findings(cloud: Cloud, role: str) -> Iterator[Finding]:

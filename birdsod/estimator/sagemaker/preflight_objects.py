@@ -154,10 +154,10 @@ def _records(listing: Listing) -> Iterator[Finding]:
 def _listing(cloud: Cloud, channel: ChannelPlan) -> Listing:
     bucket, prefix = split_uri(channel.uri)
     pages = cloud.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    rows = (row for page in pages for row in page.get("Contents", ()))
+    rows = ((row.get("Key", ""), row.get("Size", 0)) for page in pages for row in page.get("Contents", ()))
     first = list(itertools.islice(rows, _MOST + 1))
     # Consoles make an empty object for a folder.
-    kept = [row for row in first[:_MOST] if not row["Key"].endswith("/")]
+    kept = [(key, size) for key, size in first[:_MOST] if not key.endswith("/")]
     base = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"
-    names = frozenset(row["Key"].removeprefix(base) for row in kept)
-    return Listing(channel, names, sum(row["Size"] for row in kept), len(first) <= _MOST)
+    names = frozenset(key.removeprefix(base) for key, _ in kept)
+    return Listing(channel, names, sum(size for _, size in kept), len(first) <= _MOST)

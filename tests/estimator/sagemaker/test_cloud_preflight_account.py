@@ -454,7 +454,6 @@ def test_what_may_not_be_looked_at_is_passed_over() -> None:
         assert kinds(bucket_findings(cloud, ["s3://birds/x"])) == []
         assert kinds(role_findings(cloud, ROLE)) == []
         assert kinds(object_findings(cloud, "s3://birds/x", what="it", cure="wait")) == []
-        assert kinds(object_findings(cloud, "s3://birds/x", what="it", cure="wait", whole=False)) == []
         assert kinds(seed_findings_at(cloud, "s3://birds/x", {})) == ["not-checked"]
         line = ChannelPlan(name="train", uri="s3://birds/x", attribute_names=("source-ref", "birds"))
         assert kinds(manifest_findings_at(cloud, line)) == ["not-checked"]
