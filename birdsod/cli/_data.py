@@ -122,8 +122,7 @@ def _pair(shard: str | None) -> tuple[int, int] | None:
 def _pack_list(lst: Path, how: dict[str, Any]) -> None:
     from birdsod.recordio import pack_list
 
-    channel = pack_list(lst, **how)
-    _tell(str(channel.rec), channel)
+    _tell(pack_list(lst, **how))
 
 
 def _pack_channels(
@@ -145,14 +144,18 @@ def _pack_channels(
     packed = pack_channels({"train": train, "validation": validation}, out, **how)
     if isinstance(packed, Packed):
         for whole in packed.channels.values():
-            _tell(str(whole.rec), whole)
+            _tell(whole)
         return
     for name, channel in packed.channels.items():
         few = f"{len(channel.shards)} of {channel.of}" if len(channel.shards) < channel.of else str(channel.of)
-        _tell(f"{packed.directory / name}, {few} {'shard' if few == '1' else 'shards'}", channel)
+        _tell_of(f"{packed.directory / name}, {few} {'shard' if few == '1' else 'shards'}", channel)
 
 
-def _tell(what: str, channel: "PackedChannel | ShardedChannel") -> None:
+def _tell(channel: "PackedChannel") -> None:
+    _tell_of(str(channel.rec), channel)
+
+
+def _tell_of(what: str, channel: "PackedChannel | ShardedChannel") -> None:
     for refused in channel.refused:
         complain(f"not packed: {refused.name}: {refused.reason}")
     lost = f", {len(channel.refused)} refused" if channel.refused else ""
