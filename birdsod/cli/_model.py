@@ -1,4 +1,4 @@
-"""The commands that train, ask, judge and host a model."""
+"""The commands that ask, judge and host a model."""
 
 import json
 from pathlib import Path
@@ -6,70 +6,57 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from birdsod.cli._account import Profile, Region, session_of
 from birdsod.cli._data import CLASSES, DATA, SIZES
-from birdsod.cli._values import archive_of, assignments, class_list, reported, say
+from birdsod.cli._values import archive_of, class_list, reported, say
 
 if TYPE_CHECKING:
     from birdsod.detections import Detections
+    from birdsod.estimator import Predictor
     from birdsod.evaluation import Report
 
-__all__ = ["evaluate", "predict", "serve", "train"]
+__all__ = ["evaluate", "predict", "serve"]
 
 MODEL = typer.Argument(help="model.tar.gz, or the folder of a job.")
 JSON = typer.Option("--json", help="Print JSON.")
 
 
 @reported
-def train(
-    *,
-    packed: Annotated[Path, typer.Argument(help="Folder that pack made.")],
-    out: Annotated[Path, typer.Option(help="Folder in which the job gets a folder of its own.")],
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    base_network: Annotated[str, typer.Option(help="The network that looks at the image.")] = "efficientnet-lite0",
-    given: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A setting that only the local engine has.")
-    ] = None,
-) -> None:
-    """Train a detector on packed data.
-
-    Ctrl-C stops it, and leaves a checkpoint.
-    """
-    values: dict[str, Any] = {"base_network": base_network, **assignments(given or [], "--set")}
-    if epochs is not None:
-        values["epochs"] = epochs
-    changed = assignments(option or [], "--option")
-
-    from birdsod.estimator import LocalEstimator
-    from birdsod.hyperparameters import Hyperparameters
-    from birdsod.recordio import Packed
-    from birdsod.ssd import LocalOptions
-
-    options = LocalOptions.from_json(changed)
-    data = Packed.open(packed)
-    job = LocalEstimator(Hyperparameters.for_data(data, **values), out, options=options).fit(data)
-    say(f"{job.status}: {job.artifact}")
-
-
-@reported
 def predict(
     *,
-    model: Annotated[Path, MODEL],
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="[MODEL] IMAGE...", help="A model and images; images alone with --endpoint.")
+    ],
+    endpoint: Annotated[str | None, typer.Option(help="Ask this endpoint on SageMaker.")] = None,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least confidence that is shown.")] = 0.4,
     as_json: Annotated[bool, JSON] = False,
+    region: Region = None,
+    profile: Profile = None,
 ) -> None:
-    """Find objects in images.
+    """Find objects in images, by a model here or at an endpoint.
 
-    One line each: path, class, confidence and the box in pixels.
+    MODEL is a model.tar.gz or the folder of a job. One line each: path, class, confidence and the box in pixels.
     """
-    from birdsod.ssd import load_model
-
-    loaded = load_model(archive_of(model))
+    images = inputs if endpoint else inputs[1:]
+    if not images:
+        raise typer.BadParameter("name at least one image", param_hint="IMAGE")
+    predictor = _endpoint(endpoint, region, profile) if endpoint else _model(inputs[0])
     for path in images:
-        found = loaded.predict(path).above(threshold)
+        found = predictor.predict(path).above(threshold)
         for row in _rows(path, found):
             say(json.dumps(row) if as_json else _line(row))
+
+
+def _model(path: Path) -> "Predictor":
+    from birdsod.ssd import load_model
+
+    return load_model(archive_of(path))
+
+
+def _endpoint(name: str, region: str | None, profile: str | None) -> "Predictor":
+    from birdsod.estimator.sagemaker import SageMakerDetector
+
+    return SageMakerDetector.attach(name, session=session_of(region, profile))
 
 
 def _rows(path: Path, found: "Detections") -> list[dict[str, Any]]:
