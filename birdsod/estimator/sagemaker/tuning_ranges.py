@@ -150,12 +150,19 @@ TUNABLE: Mapping[str, Range] = {
     "weight_decay": Continuous(0.0, 0.999),
     "optimizer": Categorical(OPTIMIZERS),
 }
-"""What the algorithm lets be tuned, and the widest ranges.
+"""What the algorithm lets be tuned, and the widest ranges that it takes.
 
 Source
 ------
 Tune an Object Detection Model, in the Amazon SageMaker developer guide.
 """
+
+# The algorithm itself refuses a momentum and a weight decay of 0, which a search may well try.
+_DEFAULTS: Mapping[str, Range] = {
+    **TUNABLE,
+    "momentum": Continuous(1e-6, 0.999),
+    "weight_decay": Continuous(1e-6, 0.999, "Logarithmic"),
+}
 
 
 def checked_ranges(
@@ -238,7 +245,7 @@ def range_request(ranges: Mapping[str, Range]) -> ParameterRangesTypeDef:
 
 
 def _default_ranges(samples: int) -> dict[str, Range]:
-    made = dict(TUNABLE)
+    made = dict(_DEFAULTS)
     least, most = 8, 64
     if samples <= least:
         del made["mini_batch_size"]

@@ -11,18 +11,13 @@ from birdsod import training_log
 from birdsod.errors import CloudError
 from birdsod.estimator.sagemaker.logs import TRAINING_JOBS, LogFollower, LogLine, read_logs
 from birdsod.estimator.sagemaker.session import Cloud
-from birdsod.testing import FakeSageMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from birdsod.testing import FakeSageMaker
+
 FIRST, SECOND = "birds/algo-1-1763848000", "birds/algo-2-1763848000"
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeSageMaker]:
-    with FakeSageMaker() as running:
-        yield running
 
 
 @pytest.fixture
