@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from birdsod import training_log
 from birdsod._progress import bar
 from birdsod.errors import TrainingError
+from birdsod.estimator.sagemaker.failures import failure_lines
 from birdsod.estimator.sagemaker.job_facts import OVER
 from birdsod.estimator.sagemaker.logs import LogFollower
+from birdsod.estimator.sagemaker.metrics import Gauge, incidents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from birdsod.estimator.sagemaker.session import Cloud
 
-__all__ = ["LOG_GROUP", "follow", "warn_of_limits", "why_failed"]
+__all__ = ["LOG_GROUP", "follow", "warn_of_limits", "warn_of_losses", "why_failed"]
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _LIMITS = {
@@ -79,11 +80,10 @@ def follow(
         tell: Callable[[str], object] = progress.write if show else _silently
         states = _States(describe, tell)
         lines = LogFollower(cloud, LOG_GROUP, f"{name}/", poll_seconds=poll_seconds)
+        gauge = Gauge(progress)
         for line in lines.follow(states.is_over):
             tell(line.text)
-            for event in training_log.events([line.text]):
-                if event.kind is training_log.Kind.PROGRESS:
-                    progress.update(event.value - progress.n)
+            gauge(line.text)
 
 
 def why_failed(name: str, told: Mapping[str, Any], lines: Sequence[str]) -> TrainingError:
@@ -105,12 +105,12 @@ def why_failed(name: str, told: Mapping[str, Any], lines: Sequence[str]) -> Trai
     birds-1 failed: ClientError: exit code 2. Likely cause: Customer Error: no images.
     """
     reason = " ".join(str(told.get("FailureReason") or "the service gives no reason").split()).rstrip(".")
-    own = [event.text for event in training_log.events(lines) if event.kind is training_log.Kind.ERROR]
-    said = [line for line in lines if line.strip()][-_LAST_LINES:]
-    parts = [*own[-1:], *(line for line in said if not own or own[-1] not in line)]
-    # An error that the reason already quotes is not said twice.
-    cause = " | ".join(part for part in parts if part not in reason) or "it said nothing"
-    return TrainingError(f"{name} failed: {reason}", cause=cause)
+    own = failure_lines(lines, before=_LAST_LINES)
+    last = [line for line in lines if line.strip()][-_LAST_LINES:]
+    # The reason is in the last of the lines that led to it.
+    said = last if own is None else [own.reason, *own.lines[:-1]]
+    parts = [part for part in said if part not in reason]
+    return TrainingError(f"{name} failed: {reason}", cause=" | ".join(parts) or "it said nothing")
 
 
 def warn_of_limits(name: str, told: Mapping[str, Any]) -> None:
@@ -119,7 +119,14 @@ def warn_of_limits(name: str, told: Mapping[str, Any]) -> None:
     if told.get("SecondaryStatus") in _LIMITS:
         met.append(_LIMITS[told["SecondaryStatus"]])
     if met:
-        warnings.warn(f"{name} was stopped: {met[-1]}", UserWarning, stacklevel=4)
+        warnings.warn(f"{name} was stopped: {met[-1]}", UserWarning, stacklevel=3)
+
+
+def warn_of_losses(name: str, lines: Sequence[str]) -> None:
+    """Warn if the algorithm passed over images without a word of its own."""
+    for incident in incidents(lines):
+        if incident.kind == "images skipped":
+            warnings.warn(f"{name}: {incident.message}", UserWarning, stacklevel=3)
 
 
 def _silently(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self, TypedDict
 
-from birdsod import training_log
+from birdsod._files import write_text
 from birdsod.errors import CloudError
 from birdsod.estimator.sagemaker.endings import pause
 from birdsod.estimator.sagemaker.faults import asking, is_missing, patient
@@ -14,8 +14,8 @@ from birdsod.estimator.sagemaker.session import Cloud
 from birdsod.estimator.sagemaker.telling import say
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
-    from pathlib import Path
 
     import boto3
     import pandas as pd
@@ -105,7 +105,7 @@ class SageMakerJob(JobFacts):
         Warns
         -----
         UserWarning
-            If the job was ended by a time limit.
+            If the job was ended by a time limit, or the algorithm passed over images.
 
         Raises
         ------
@@ -114,14 +114,16 @@ class SageMakerJob(JobFacts):
         CloudError
             If the service does not answer; the job goes on.
         """
-        from birdsod.estimator.sagemaker.following import follow, warn_of_limits, why_failed
+        from birdsod.estimator.sagemaker.following import follow, warn_of_limits, warn_of_losses, why_failed
 
         follow(self.cloud, self.name, self.describe, poll_seconds=self.poll_seconds, show=logs)
         told = self.describe()
         self._note_end()
+        lines = self.logs()
         if told["TrainingJobStatus"] == "Failed":
-            raise why_failed(self.name, told, self.logs())
+            raise why_failed(self.name, told, lines)
         warn_of_limits(self.name, told)
+        warn_of_losses(self.name, lines)
         if logs and self.saved and told.get("EnableManagedSpotTraining"):
             say(f"spare capacity saved {self.saved:.0%}: {self.seconds} s trained, {self.billable_seconds} s paid for")
 
@@ -170,24 +172,15 @@ class SageMakerJob(JobFacts):
             write_log(self.folder, lines)
         return lines or kept
 
-    def save_logs(self, path: str | Path) -> Path:
+    def save_logs(self, path: str | os.PathLike[str]) -> None:
         """Write the log lines so far to a file.
 
         Parameters
         ----------
         path : path-like
             The file.
-
-        Returns
-        -------
-        pathlib.Path
         """
-        from pathlib import Path
-
-        from birdsod._files import write_text
-
         write_text(path, "".join(f"{line}\n" for line in self.logs()))
-        return Path(path)
 
     def metrics(self) -> pd.DataFrame:
         """Return what the log says about quality, one row an epoch.
@@ -197,7 +190,21 @@ class SageMakerJob(JobFacts):
         pandas.DataFrame
             Columns ``epoch``, ``cross_entropy``, ``smooth_l1``, ``map`` and ``throughput``.
         """
-        return training_log.to_frame(self.logs())
+        from birdsod.estimator.sagemaker.metrics import to_frame
+
+        return to_frame(self.logs())
+
+    def figures(self) -> pd.DataFrame:
+        """Return every figure that the log tells, one row each, with its epoch and host.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Losses, validation mAP, throughput and progress.
+        """
+        from birdsod.estimator.sagemaker.metrics import to_long
+
+        return to_long(self.logs())
 
     def predict(self, image: ImageSource) -> Detections:
         """Find the objects in one image, in this process and without hosting.
