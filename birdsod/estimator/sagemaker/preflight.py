@@ -105,8 +105,9 @@ def _findings(
 
 
 def _is_packed(data: object | None) -> TypeGuard[Packed]:
-    # Asked for what it has, so that whatever is like packed data will do.
-    return isinstance(getattr(data, "channels", None), Mapping) and hasattr(data, "class_table")
+    # Asked for what it has, so that whatever is like packed data will do; shards have no one file a channel.
+    channels = getattr(data, "channels", None)
+    return isinstance(channels, Mapping) and all(hasattr(each, "rec") for each in channels.values())
 
 
 def _of_data(plan: TrainingPlan, data: Packed, *, built_in: bool) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ _SAFE_GB = 16
 # Between these the limit is reckoned by area, which is strict.
 _DOUBT = 1.6
 _FEW_IMAGES = 10_000
+_MOST = 2**31 - 1
 _NMS_TOPK = 400
 # A layer from each part of the network: a pattern that matches all of these leaves nothing to train.
 _LAYERS = {
@@ -99,10 +100,12 @@ def read_parameters(sent: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, rule in RULES.items():
         try:
-            values[name] = rule.check(name, sent[name]) if name in sent else rule.default
+            value = rule.check(name, sent[name]) if name in sent else rule.default
         except HyperparameterError:
-            values[name] = None
-    values["nms_topk"] = int(sent["nms_topk"]) if sent.get("nms_topk", "").isdigit() else _NMS_TOPK
+            value = None
+        values[name] = None if _beyond(value) else value
+    kept = sent.get("nms_topk", "")
+    values["nms_topk"] = int(kept) if re.fullmatch("[0-9]{1,9}", kept) else _NMS_TOPK
     return values
 
 
@@ -114,11 +117,19 @@ def _ranges(sent: Mapping[str, str]) -> Iterator[Finding]:
     for name, value in sent.items():
         if name in RULES:
             try:
-                RULES[name].check(name, value)
+                read = RULES[name].check(name, value)
             except HyperparameterError as error:
                 yield Finding("bad-hyperparameter", error.message, value=value, cause=error.cause, cure=error.cure)
+            else:
+                if _beyond(read):
+                    message = f"{name} is beyond what a machine counts to, {_MOST}"
+                    yield Finding("bad-hyperparameter", message, value=value[:20], cure=f"give {name} as it is meant")
         elif name != "nms_topk" and not name.startswith("_"):
             yield Finding("bad-hyperparameter", "unknown hyperparameter", value=name, cure="leave it out")
+
+
+def _beyond(value: object) -> bool:
+    return isinstance(value, int) and value > _MOST
 
 
 def _as_given(sent: Mapping[str, str], params: Hyperparameters) -> Iterator[Finding]:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from birdsod import ClassTable, Hyperparameters
+from birdsod._hyperparameter_rules import RULES
 from birdsod.estimator.sagemaker.findings import FINDING_KINDS, errors_of
 from birdsod.estimator.sagemaker.inputs import PackedInputs, UploadedInputs
 from birdsod.estimator.sagemaker.preflight import preflight
@@ -517,3 +520,60 @@ def test_more_memory_and_more_gpus_take_larger_batches(case: Case) -> None:
     assert case.findings() == ()
     case.set(instance_type="ml.g4dn.12xlarge")
     assert case.findings() == ()
+
+
+def test_shards_are_not_taken_for_one_file_a_channel(case: Case) -> None:
+    @dataclass
+    class Shards:
+        channels: dict[str, object]
+        class_table: ClassTable
+
+    assert preflight(case.plan, Shards({"train": object()}, TABLE)) == ()
+
+
+ODD = ("s3://birds/x.tar.gz", "s3://", "s3://birds", "1e999", "-1", "0", "[", "(a+)+", "9" * 400, "9" * 5000, "\u00b2")
+texts = st.text(max_size=20) | st.sampled_from(ODD)
+channel_plans = st.builds(
+    ChannelPlan,
+    name=st.sampled_from(["train", "validation", "train_annotation", "model", ""]) | texts,
+    uri=texts,
+    content_type=st.none() | st.sampled_from([RECORDIO, SEED_MODEL, "image/jpeg"]) | texts,
+    input_mode=st.sampled_from(["File", "Pipe"]),
+    kind=st.sampled_from(["S3Prefix", "ManifestFile", "AugmentedManifestFile"]),
+    attribute_names=st.lists(texts, max_size=3).map(tuple),
+    record_wrapper=st.sampled_from(["None", "RecordIO"]),
+)
+plans = st.builds(
+    TrainingPlan,
+    name=texts,
+    image=texts | st.just(built_in_image("us-east-1")),
+    role=texts,
+    hyperparameters=st.dictionaries(
+        st.sampled_from([*RULES, "nms_topk", "_x"]) | texts, texts | st.integers().map(str)
+    ),
+    channels=st.lists(channel_plans, max_size=4).map(tuple),
+    output_uri=texts,
+    instance_type=texts | st.sampled_from(["ml.g4dn.xlarge", "ml..", "ml.g.x", "ml.p3.2xlarge", "a.b.c"]),
+    instances=st.integers(-1, 10**6),
+    volume_gb=st.integers(-1, 10**6),
+    max_seconds=st.integers(-1, 10**9),
+    max_wait_seconds=st.none() | st.integers(-1, 10**9),
+    spot=st.booleans(),
+    checkpoint_uri=st.none() | texts,
+    tags=st.dictionaries(texts, texts, max_size=3),
+)
+
+
+@given(plans)
+def test_whatever_is_planned_is_answered_with_findings(plan: TrainingPlan) -> None:
+    found = preflight(plan, UploadedInputs(plan.channels, TABLE))
+    assert {finding.kind for finding in found} <= set(FINDING_KINDS)
+    assert all(finding.cure for finding in found)
+    assert found == preflight(plan, UploadedInputs(plan.channels, TABLE))
+    json.dumps([finding.to_dict() for finding in found])
+
+
+@pytest.mark.parametrize("name", ["epochs", "num_training_samples", "image_shape", "mini_batch_size", "label_width"])
+def test_numbers_beyond_all_measure_are_told(case: Case, name: str) -> None:
+    case.send(**{name: "9" * 400})
+    assert {finding.kind for finding in case.findings()} == {"bad-hyperparameter"}
