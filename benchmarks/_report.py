@@ -60,6 +60,11 @@ def report(path: Path | None, ratios: Mapping[str, float], **more: object) -> No
     """Print the ratios, and write them with the machine and whatever else was measured."""
     for name, ratio in ratios.items():
         print(f"{name}: {ratio:.4g}")
+    write(path, ratios, **more)
+
+
+def write(path: Path | None, ratios: Mapping[str, float], **more: object) -> None:
+    """Write the ratios with the machine and whatever else was measured, if a file is given."""
     if path is not None:
         content = {"ratios": dict(ratios), **more, "machine": machine()}
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
