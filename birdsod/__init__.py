@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from birdsod.dataset import DetectionDataset, download_cub, load_cub, synthetic_birds
     from birdsod.detections import Detections
     from birdsod.errors import BirdsodError
-    from birdsod.estimator import Detector, Estimator, Job, LocalEstimator, Predictor
+    from birdsod.estimator import Detector, Estimator, Job, LocalEstimator, Predictor, SageMakerEstimator
+    from birdsod.estimator.sagemaker import Hosting
     from birdsod.evaluation import Report, evaluate
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.recordio import Packed, pack
@@ -32,6 +33,7 @@ __all__ = [
     "Detections",
     "Detector",
     "Estimator",
+    "Hosting",
     "Hyperparameters",
     "Job",
     "LocalEstimator",
@@ -39,6 +41,7 @@ __all__ = [
     "Packed",
     "Predictor",
     "Report",
+    "SageMakerEstimator",
     "bbox",
     "dataset",
     "download_cub",
@@ -64,6 +67,7 @@ _HOME = {
     "Detections": "detections",
     "Detector": "estimator",
     "Estimator": "estimator",
+    "Hosting": "estimator.sagemaker",
     "Hyperparameters": "hyperparameters",
     "Job": "estimator",
     "LocalEstimator": "estimator",
@@ -71,6 +75,7 @@ _HOME = {
     "Packed": "recordio",
     "Predictor": "estimator",
     "Report": "evaluation",
+    "SageMakerEstimator": "estimator",
     "download_cub": "dataset",
     "evaluate": "evaluation",
     "load_cub": "dataset",
