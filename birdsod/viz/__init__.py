@@ -11,6 +11,7 @@ from birdsod.viz._boxes import show_boxes, show_detections
 from birdsod.viz._compare import compare
 from birdsod.viz._curve import plot_map
 from birdsod.viz._species import show_species
+from birdsod.viz._trials import plot_trials
 from birdsod.viz._watch import watch
 
-__all__ = ["compare", "plot_map", "show_boxes", "show_detections", "show_species", "watch"]
+__all__ = ["compare", "plot_map", "plot_trials", "show_boxes", "show_detections", "show_species", "watch"]

@@ -191,11 +191,10 @@ class Gauge:
         self._progress.update(min(*self._done.values(), _WHOLE) - self._progress.n)
 
     def _show(self, event: Event) -> None:
-        if event.kind in _LOSSES or event.kind is Kind.MAP:
+        if event.kind in (*_LOSSES, Kind.MAP):
             name = "mAP" if event.kind is Kind.MAP else _COLUMNS[event.kind]
             self._shown[name] = f"{event.value:.3f}"
-            if event.epoch is not None:
-                self._shown["epoch"] = str(event.epoch)
+            self._shown["epoch"] = str(event.epoch)
             self._progress.set_postfix(self._shown, refresh=event.kind is Kind.MAP)
 
 

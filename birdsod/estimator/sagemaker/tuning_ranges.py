@@ -104,9 +104,9 @@ class Integer:
         for number in (self.low, self.high):
             if int(number) != number:
                 raise HyperparameterError("this is no whole number", value=number, cure="take Continuous")
-        _check_scaling(self)
         if self.scaling == "ReverseLogarithmic":
             raise HyperparameterError("whole numbers have no such scaling", value=self.scaling, cure="take Logarithmic")
+        _check_scaling(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,18 @@ def test_a_token_that_expired_doubles_nothing(
     assert texts(follower(cloud).drain()) == lines
 
 
+def test_lines_of_an_earlier_moment_that_come_later(
+    fake: FakeSageMaker, cloud: Cloud, write: Callable[..., None]
+) -> None:
+    write(FIRST, "b", at=1_763_848_000_002)
+    write(FIRST, "a", at=1_763_848_000_001)
+    reader = follower(cloud)
+    assert texts(reader.drain()) == ["b", "a"]
+    fake.fail("GetLogEvents", "InvalidParameterException")
+    write(FIRST, "c", at=1_763_848_000_003)
+    assert texts(reader.drain()) == ["c"]
+
+
 def test_a_token_that_expired_before_the_first_line(
     fake: FakeSageMaker, cloud: Cloud, write: Callable[..., None]
 ) -> None:

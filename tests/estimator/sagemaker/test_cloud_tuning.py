@@ -197,6 +197,12 @@ def test_default_batches_fit_the_number_of_samples(samples: int, batches: tuple[
     assert set(made) | {"mini_batch_size"} == set(TUNABLE)
 
 
+def test_categories_alone_are_a_range_too() -> None:
+    made = range_request(checked_ranges({"optimizer": ("sgd", "adam")}, {}, built_in=True))
+    assert list(made) == ["CategoricalParameterRanges"]
+    assert list(range_request({"momentum": Continuous(0.1, 0.9)})) == ["ContinuousParameterRanges"]
+
+
 def test_own_containers_may_vary_more() -> None:
     made = checked_ranges({"epochs": (3, 9), "nms_threshold": (0.3, 0.6)}, {}, built_in=False)
     assert made == {"epochs": Integer(3, 9), "nms_threshold": Continuous(0.3, 0.6)}
@@ -245,9 +251,10 @@ def test_ranges_that_no_container_takes(ranges: Any, words: str) -> None:
         (lambda: Continuous(0.0, 0.1, "Logarithmic"), "begins above 0"),
         (lambda: Continuous(0.5, 1.0, "ReverseLogarithmic"), "lies in"),
         (lambda: Continuous(0.5, 1.0, "Log"), "no scaling"),  # type: ignore[arg-type] # what is tested
+        (lambda: Integer(8, 9, "Log"), "no scaling"),  # type: ignore[arg-type] # what is tested
         (lambda: Integer(8, 9.5), "no whole number"),  # type: ignore[arg-type] # what is tested
-        (lambda: Integer(0, 1, "ReverseLogarithmic"), "lies in"),
-        (lambda: Integer(1, 8, "ReverseLogarithmic"), "lies in"),
+        (lambda: Integer(0, 8, "Logarithmic"), "begins above 0"),
+        (lambda: Integer(1, 8, "ReverseLogarithmic"), "no such scaling"),
         (lambda: Categorical(()), "no choice"),
         (lambda: Categorical(("a", "a")), "no choice"),
     ],
