@@ -161,24 +161,18 @@ def _search(cloud: Cloud, ledger: Ledger, *, seconds: float, settle: bool) -> _S
     """Look at the ledger and at what the account has; one kind that cannot be listed does not hide the others."""
     entries = ledger.open_resources()
     here = [entry for entry in entries if (entry.resource.region, entry.resource.account) == _place(cloud)]
-    found: dict[Resource, Found] = {}
-    failed: list[Cleaned] = []
-    for kind in KINDS:
-        everyone = Resource(kind, "*", *_place(cloud))
+    found, failed = _listed(cloud, seconds=seconds)
+    for resource in (entry.resource for entry in here):
         try:
-            found |= {item.resource: item for item in find(cloud, kind, seconds=seconds)}
-        except CloudError as error:
-            failed.append(Cleaned(everyone, error=error))
-    for resource in (entry.resource for entry in here if entry.resource not in found):
-        try:
-            item = find_noted(cloud, resource, seconds=seconds)
+            item = found.get(resource) or find_noted(cloud, resource, seconds=seconds)
             if item is not None and item.tags.get(LEDGER_TAG) == ledger.id:
                 found[resource] = item
+                failed.pop(resource, None)
             elif settle:
                 # It never came into being, is gone or over, or somebody else's of the same name.
                 ledger.gone(resource)
         except CloudError as error:
-            failed.append(Cleaned(resource, error=error))
+            failed[resource] = Cleaned(resource, error=error)
     elsewhere = (
         Cleaned(
             entry.resource, f"in {entry.resource.region} of {entry.resource.account}: clean up there", entry.planned
@@ -187,7 +181,24 @@ def _search(cloud: Cloud, ledger: Ledger, *, seconds: float, settle: bool) -> _S
         if entry not in here
     )
     noted = frozenset(entry.resource for entry in here)
-    return _Search(ledger, noted, tuple(found.values()), tuple(elsewhere), tuple(failed))
+    return _Search(ledger, noted, tuple(found.values()), tuple(elsewhere), tuple(failed.values()))
+
+
+def _listed(cloud: Cloud, *, seconds: float) -> tuple[dict[Resource, Found], dict[Resource, Cleaned]]:
+    """Return what the account has, and what of it cannot be listed."""
+    found: dict[Resource, Found] = {}
+    failed: dict[Resource, Cleaned] = {}
+    for kind in KINDS:
+        try:
+            for item in find(cloud, kind, seconds=seconds):
+                if isinstance(item, Found):
+                    found[item.resource] = item
+                else:
+                    failed[item[0]] = Cleaned(item[0], error=item[1])
+        except CloudError as error:
+            everyone = Resource(kind, "*", *_place(cloud))
+            failed[everyone] = Cleaned(everyone, error=error)
+    return found, failed
 
 
 def _place(cloud: Cloud) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from birdsod.errors import CloudError
 from birdsod.estimator.sagemaker.faults import asking, patient
 from birdsod.estimator.sagemaker.ledger import Resource
 from birdsod.estimator.sagemaker.resources import OVER, WAYS, described, status_of, tags_of
@@ -39,7 +40,7 @@ class Found:
     tags: Mapping[str, str]
 
 
-def find(cloud: Cloud, kind: Kind, *, seconds: float = 1.0) -> list[Found]:
+def find(cloud: Cloud, kind: Kind, *, seconds: float = 1.0) -> list[Found | tuple[Resource, CloudError]]:
     """Return resources of a kind with their tags: all endpoints, all running jobs, and what has birdsod in its name.
 
     Parameters
@@ -53,20 +54,25 @@ def find(cloud: Cloud, kind: Kind, *, seconds: float = 1.0) -> list[Found]:
 
     Returns
     -------
-    list of Found
+    list of Found or (Resource, CloudError)
+        With an error where the tags of one are not told.
 
     Raises
     ------
     CloudError
-        If the service does not tell.
+        If the service does not list them.
     """
     way = WAYS[kind]
-    found = []
+    found: list[Found | tuple[Resource, CloudError]] = []
     for listed in _listed(cloud, kind, seconds=seconds):
-        tags = tags_of(cloud, listed[way.arn], seconds=seconds)
-        if tags is not None:
-            resource = Resource(kind, listed[way.name], cloud.region, cloud.account)
-            found.append(Found(resource, listed["CreationTime"], tags))
+        resource = Resource(kind, listed[way.name], cloud.region, cloud.account)
+        try:
+            tags = tags_of(cloud, listed[way.arn], seconds=seconds)
+        except CloudError as error:
+            found.append((resource, error))
+        else:
+            if tags is not None:
+                found.append(Found(resource, listed["CreationTime"], tags))
     return found
 
 
