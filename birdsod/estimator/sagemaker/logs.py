@@ -126,10 +126,10 @@ class LogFollower:
     def _find_streams(self) -> None:
         request: dict[str, Any] = {"logGroupName": self._group, "logStreamNamePrefix": self._prefix}
         while True:
-            told = self._ask(lambda: self._cloud.logs.describe_log_streams(**request))
-            for row in [] if told is None else told["logStreams"]:
+            told: Any = self._ask(lambda: self._cloud.logs.describe_log_streams(**request)) or {"logStreams": []}
+            for row in told["logStreams"]:
                 self._streams.setdefault(row["logStreamName"], _Stream(row["logStreamName"]))
-            if told is None or not told.get("nextToken"):
+            if not told.get("nextToken"):
                 return
             request["nextToken"] = told["nextToken"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, get_args
 
 from birdsod.errors import HyperparameterError
 from birdsod.estimator.sagemaker.names import TUNING_NAME_LIMIT, is_name, unique_name
-from birdsod.estimator.sagemaker.requests import training_request
+from birdsod.estimator.sagemaker.requests import channel, resources, stopping, tag_list, training_request
 from birdsod.estimator.sagemaker.tuning_ranges import (
     TUNABLE,
     Categorical,
@@ -247,12 +247,11 @@ def tuning_request(
     from birdsod.estimator.sagemaker.regions import is_built_in
 
     varied = checked_ranges(ranges, plan.hyperparameters, built_in=is_built_in(plan.image))
-    whole = training_request(plan)
     return {
         "HyperParameterTuningJobName": plan.name,
         "HyperParameterTuningJobConfig": _config(plan, varied, search or Search()),
         "TrainingJobDefinition": _definition(plan, varied),
-        "Tags": whole.get("Tags", []),
+        "Tags": tag_list(plan.tags),
     }
 
 
@@ -286,10 +285,10 @@ def _definition(plan: TrainingPlan, varied: Mapping[str, Range]) -> HyperParamet
         "StaticHyperParameters": {name: text for name, text in plan.hyperparameters.items() if name not in varied},
         "AlgorithmSpecification": _algorithm(plan),
         "RoleArn": plan.role,
-        "InputDataConfig": whole["InputDataConfig"],
+        "InputDataConfig": [channel(each) for each in plan.channels],
         "OutputDataConfig": whole["OutputDataConfig"],
-        "ResourceConfig": whole["ResourceConfig"],
-        "StoppingCondition": whole["StoppingCondition"],
+        "ResourceConfig": resources(plan),
+        "StoppingCondition": stopping(plan),
         "EnableManagedSpotTraining": plan.spot,
         "EnableNetworkIsolation": plan.network_isolation,
         "EnableInterContainerTrafficEncryption": plan.encrypt_traffic,
