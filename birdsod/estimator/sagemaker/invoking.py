@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+import warnings
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,9 +103,10 @@ def invoke_async(cloud: Cloud, endpoint: str, sent: Payload, *, work_uri: str, p
         If the container fails, or there is no answer within an hour.
     """
     source = below(work_uri, f"{uuid.uuid4().hex}.{SUFFIXES[sent.content_type]}")
-    places = [source]
+    places: list[str] = []
     try:
         write_object(cloud, source, sent.body, content_type=sent.content_type)
+        places.append(source)
 
         def ask() -> Mapping[str, Any]:
             return cloud.runtime.invoke_endpoint_async(
@@ -137,8 +139,12 @@ def _collected(cloud: Cloud, endpoint: str, output: str, failure: str, *, poll_s
 
 def _drop(cloud: Cloud, uri: str) -> None:
     bucket, key = split_uri(uri)
-    with asking("delete", resource=uri):
-        cloud.s3.delete_object(Bucket=bucket, Key=key)
+    try:
+        with asking("delete", resource=uri):
+            cloud.s3.delete_object(Bucket=bucket, Key=key)
+    except CloudError as error:
+        # An answer must not be lost over it.
+        warnings.warn(f"it stays in S3: {error}", stacklevel=4)
 
 
 def _asked(cloud: Cloud, endpoint: str, ask: Callable[[], T], *, seconds: float) -> T:
