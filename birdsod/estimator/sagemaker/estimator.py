@@ -9,7 +9,7 @@ from birdsod.estimator.sagemaker.findings import raise_errors, warnings_of
 from birdsod.estimator.sagemaker.job import SageMakerJob
 from birdsod.estimator.sagemaker.planner import Planner
 from birdsod.estimator.sagemaker.prices import check_cost, estimate_training, estimate_tuning
-from birdsod.estimator.sagemaker.tuning import Search, SearchOptions, tune
+from birdsod.estimator.sagemaker.tuning import Search, SearchOptions, tune, tuning_plan, tuning_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,11 +178,15 @@ class SageMakerEstimator(Planner):
         PreflightError, TrainingError, CloudError
             As :meth:`fit`.
         """
-        jobs = Search(**search).jobs
         draft = self._draft(data)
+        # Made once more by tune, but a range that does not fit is better found before the upload.
+        tuning_request(tuning_plan(draft.plan), ranges, Search(**search))
         if check:
             _refuse(draft)
-        check_cost(estimate_tuning(draft.plan, self.prices, jobs=jobs, region=self.cloud.region), self.max_cost)
+        check_cost(
+            estimate_tuning(draft.plan, self.prices, jobs=Search(**search).jobs, region=self.cloud.region),
+            self.max_cost,
+        )
         self.cloud.find_bucket(self._bucket)
         draft.upload()
         return tune(
