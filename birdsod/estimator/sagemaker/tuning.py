@@ -17,6 +17,7 @@ from birdsod.estimator.sagemaker.tuning_ranges import (
     checked_ranges,
     range_request,
 )
+from birdsod.hyperparameters import GIVEN
 from birdsod.training_log import METRIC_DEFINITIONS, Kind
 
 if TYPE_CHECKING:
@@ -282,7 +283,7 @@ def _config(plan: TrainingPlan, varied: Mapping[str, Range], search: Search) -> 
 def _definition(plan: TrainingPlan, varied: Mapping[str, Range]) -> HyperParameterTrainingJobDefinitionTypeDef:
     whole = training_request(plan)
     made: HyperParameterTrainingJobDefinitionTypeDef = {
-        "StaticHyperParameters": {name: text for name, text in plan.hyperparameters.items() if name not in varied},
+        "StaticHyperParameters": _static(plan.hyperparameters, varied),
         "AlgorithmSpecification": _algorithm(plan),
         "RoleArn": plan.role,
         "InputDataConfig": [channel(each) for each in plan.channels],
@@ -295,6 +296,14 @@ def _definition(plan: TrainingPlan, varied: Mapping[str, Range]) -> HyperParamet
     }
     if "VpcConfig" in whole:
         made["VpcConfig"] = whole["VpcConfig"]
+    return made
+
+
+def _static(hyperparameters: Mapping[str, str], varied: Mapping[str, Range]) -> dict[str, str]:
+    """Return what is the same for all trials; what is varied counts as chosen, so that no recipe overrides it."""
+    made = {name: text for name, text in hyperparameters.items() if name not in varied}
+    if GIVEN in made:
+        made[GIVEN] = ",".join(sorted({*filter(None, made[GIVEN].split(",")), *varied}))
     return made
 
 

@@ -12,7 +12,7 @@ from botocore.config import Config
 from birdsod import training_log
 from birdsod.classes import ClassTable
 from birdsod.errors import CloudError, HyperparameterError, PreflightError, TrainingError
-from birdsod.estimator.sagemaker import tuning_job
+from birdsod.estimator.sagemaker import SageMakerEstimator, UploadedInputs, tuning_job
 from birdsod.estimator.sagemaker.ledger import Ledger
 from birdsod.estimator.sagemaker.regions import built_in_image
 from birdsod.estimator.sagemaker.requests import RECORDIO, ChannelPlan, TrainingPlan
@@ -28,7 +28,7 @@ from birdsod.estimator.sagemaker.tuning_ranges import (
     range_request,
 )
 from birdsod.estimator.sagemaker.validation import request_findings
-from birdsod.hyperparameters import Hyperparameters
+from birdsod.hyperparameters import GIVEN, Hyperparameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +129,23 @@ def test_own_containers_get_metric_definitions() -> None:
     assert told == dict(training_log.METRIC_DEFINITIONS)
     own = tuning_plan(replace(plan_of(), image=OWN, metrics={"validation:mAP": "mAP=(.*)"}))
     assert own.metrics == {"validation:mAP": "mAP=(.*)"}
+
+
+def test_what_is_varied_counts_as_chosen_by_the_user() -> None:
+    plan = replace(plan_of(), image=OWN, hyperparameters={**PARAMS.to_request(), GIVEN: "epochs,momentum"})
+    definition = tuning_request(tuning_plan(plan), {"momentum": (0.5, 0.9), "learning_rate": (0.001, 0.1)})
+    assert definition["TrainingJobDefinition"]["StaticHyperParameters"][GIVEN] == "epochs,learning_rate,momentum"
+
+
+def test_ranges_are_checked_before_anything_is_uploaded(fake: FakeSageMaker) -> None:
+    estimator = SageMakerEstimator(PARAMS, fake.bucket, fake.role_arn, fake.session())
+    data = UploadedInputs(plan_of(bucket=fake.bucket).channels, CLASSES)
+    with pytest.raises(HyperparameterError, match="cannot be tuned"):
+        estimator.tune(data, {"epochs": (1, 2)}, check=False)
+    with pytest.raises(HyperparameterError, match="cannot run at a time"):
+        estimator.tune(data, jobs=1, parallel=2, check=False)
+    store = fake.session().client("s3")
+    assert store.list_objects_v2(Bucket=fake.bucket).get("Contents", []) == []
 
 
 def test_a_name_that_is_too_long_is_replaced() -> None:
