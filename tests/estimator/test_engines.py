@@ -11,7 +11,17 @@ from birdsod import training_log
 from birdsod.dataset import synthetic_birds
 from birdsod.detections import Detections
 from birdsod.errors import ServingError, TrainingError
-from birdsod.estimator import Detector, Estimator, Job, LocalEstimator, LocalJob, Predictor
+from birdsod.estimator import (
+    Detector,
+    Estimator,
+    Job,
+    LocalEstimator,
+    LocalJob,
+    Predictor,
+    SageMakerEstimator,
+    SageMakerJob,
+)
+from birdsod.estimator.sagemaker import Ledger
 from birdsod.evaluation import Report, evaluate
 from birdsod.hyperparameters import Hyperparameters
 from birdsod.image import as_rgb
@@ -175,6 +185,29 @@ def test_the_walkthrough_on_the_local_engine(birds: DetectionDataset, data: Pack
     (directory,) = tmp_path.iterdir()
     job = LocalJob.attach(directory)
     assert (job.status, job.state().updates, job.state().epoch) == ("Completed", 1, 1)
+
+
+def test_the_walkthrough_on_sagemaker(
+    birds: DetectionDataset, data: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole cloud path without an account: the fake really trains, as an own container would, and hosts."""
+    pytest.importorskip("torch")
+    from birdsod.testing import FakeSageMaker
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("BIRDSOD_LEDGER", str(tmp_path / "ledger.jsonl"))
+    params = Hyperparameters.for_data(data, base_network="efficientnet-lite0", epochs=1)
+    with FakeSageMaker() as cloud:
+        image = f"{cloud.account}.dkr.ecr.{cloud.region}.amazonaws.com/birdsod:1"
+        estimator = SageMakerEstimator(
+            params, role=cloud.role_arn, session=cloud.session(), image=image, poll_seconds=0.1
+        )
+        report = walkthrough(estimator, data, birds.subset("validation"))
+        assert report.images == 16
+        assert cloud.alive() == []
+        name = next(call.request["TrainingJobName"] for call in cloud.calls if call.operation == "CreateTrainingJob")
+        assert SageMakerJob.attach(name, cloud.session()).classes == data.class_table
+    assert Ledger(tmp_path / "ledger.jsonl").open_resources() == ()
 
 
 def test_data_that_went_away_fail_the_job_with_the_reason(data: Packed, tmp_path: Path) -> None:
