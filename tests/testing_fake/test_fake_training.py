@@ -14,9 +14,8 @@ from botocore.exceptions import ClientError
 from birdsod import training_log
 
 if TYPE_CHECKING:
-    from tests.testing_fake.conftest import Account
-
     from birdsod.testing import FakeSageMaker
+    from tests.testing_fake.conftest import Account
 
 OTHER = "811284229777.dkr.ecr.us-east-1.amazonaws.com/blazingtext:1"
 EUROPE = "685385470294.dkr.ecr.eu-west-1.amazonaws.com/object-detection:1"

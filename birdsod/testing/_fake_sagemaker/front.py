@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Operation = Callable[[Region, Json], Json]
 
-__all__ = ["Front"]
+__all__ = ["OPERATIONS", "Front"]
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 _SERVICES: Mapping[str, tuple[str, Mapping[str, Operation]]] = {
@@ -45,6 +45,13 @@ _SERVICES: Mapping[str, tuple[str, Mapping[str, Operation]]] = {
 _WAITING = {**training.WAITING, **tuning.WAITING, **transform.WAITING}
 _INVOCATIONS = {"invocations": ("InvokeEndpoint", invoke), "async-invocations": ("InvokeEndpointAsync", invoke_async)}
 _INVOCATION = re.compile(r"/endpoints/(?P<name>[^/]+)/(?P<kind>[a-z-]+)")
+
+
+OPERATIONS: Mapping[str, tuple[str, ...]] = {
+    **{model: tuple(operations) for model, operations in _SERVICES.values()},
+    "sagemaker-runtime": tuple(name for name, _ in _INVOCATIONS.values()),
+}
+"""What is served, by the service's name in botocore."""
 
 
 class Front:

@@ -91,14 +91,21 @@ class LocalRun:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> LocalJob:
-        from birdsod.estimator import LocalEstimator
+        from birdsod.estimator import LocalJob
+        from birdsod.estimator._launch import JobProcess, new_job_directory
+        from birdsod.estimator._local_job import TRAIN
         from birdsod.hyperparameters import Hyperparameters
+        from birdsod.ssd.job_files import JobFiles, JobSpec
+        from birdsod.ssd.options import LocalOptions
 
         data = self._folder / "data"
         data.mkdir(parents=True)
         packed = packed_from(self._region, self._request, data)
         params = Hyperparameters.from_request(self._request.get("HyperParameters", {}))
-        job = LocalEstimator(params, self._folder / "jobs").fit(packed, wait=False, logs=True)
+        # Not through the estimator: it would warn in this thread of what the log of the job tells.
+        files = JobFiles(new_job_directory(self._folder / "jobs"))
+        JobSpec.of(files.directory.name, params, LocalOptions(), packed).write(files.spec)
+        job = LocalJob(files.directory, JobProcess.start(files, TRAIN))
         self._become("Training")
         return job
 

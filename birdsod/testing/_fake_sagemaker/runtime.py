@@ -18,6 +18,7 @@ __all__ = ["Invoked", "invoke", "invoke_async"]
 
 _BODY_BYTES = 6_291_456
 _SERVERLESS_BYTES = 4 * 1024 * 1024
+_INLINE_BYTES = 128_000
 _TOO_LARGE = 413
 
 
@@ -110,13 +111,11 @@ def invoke_async(region: Region, request: Json) -> Invoked:
     config = kept.more["settings"].get("AsyncInferenceConfig")
     if config is None:
         raise _refused(f"Endpoint {kept.name} is not asynchronous: use InvokeEndpoint")
-    source = request.get("InputLocation", "")
-    if not s3.exists(region, source):
-        raise _refused(f"Could not find the input at {source}")
+    body, beside = _input(region, request)
     identity = request.get("InferenceId") or f"birdsod-{region.world.number():08d}"
-    output = s3.join(config["OutputConfig"].get("S3OutputPath", source.rpartition("/")[0]), f"{identity}.out")
+    output = s3.join(config["OutputConfig"].get("S3OutputPath", beside), f"{identity}.out")
     failure = s3.join(config["OutputConfig"].get("S3FailurePath", output.rpartition("/")[0]), f"{identity}-error.out")
-    answered = answer_of(region, kept, s3.get(region, source), request.get("ContentType", ""))
+    answered = answer_of(region, kept, body, request.get("ContentType", ""))
     s3.put(region, output if answered.status == HTTPStatus.OK else failure, answered.body)
     headers = (
         ("Content-Type", "application/json"),
@@ -124,6 +123,18 @@ def invoke_async(region: Region, request: Json) -> Invoked:
         ("X-Amzn-SageMaker-FailureLocation", failure),
     )
     return Invoked(HTTPStatus.ACCEPTED, headers, json.dumps({"InferenceId": identity}).encode())
+
+
+def _input(region: Region, request: Json) -> tuple[bytes, str]:
+    """Return the input of an asynchronous invocation, and where its output goes unless told."""
+    source = request.get("InputLocation")
+    if source is None:
+        if not 0 < len(request["Body"]) <= _INLINE_BYTES:
+            raise _refused(f"give InputLocation, or a Body of at most {_INLINE_BYTES} bytes")
+        return request["Body"], f"s3://sagemaker-{region.name}-{region.world.account}/async"
+    if not s3.exists(region, source):
+        raise _refused(f"Could not find the input at {source}")
+    return s3.get(region, source), source.rpartition("/")[0]
 
 
 def _endpoint(region: Region, request: Json) -> tuple[Kept, Json]:

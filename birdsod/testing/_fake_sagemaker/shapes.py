@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from botocore.model import ServiceModel, Shape
 
-__all__ = ["check_request", "service_model"]
+__all__ = ["check_request", "compiled", "service_model"]
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -30,14 +30,18 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "map": (dict,),
 }
 _NUMBERS = {"integer", "long", "float", "double"}
-# The service writes its patterns for Java; these classes have no counterpart in re.
-_JAVA_CLASSES = {
-    r"\p{L}": r"\w",
-    r"\p{N}": r"\d",
-    r"\p{Z}": r"\s",
-    r"\p{P}": r"!-/:-@\[-`{-~",
-    r"\p{M}": "",
+# The service writes its patterns for Java; these have no counterpart in re, and what comes near is enough.
+_JAVA = {
     r"\p{ASCII}": r"[\x00-\x7f]",
+    r"\p{Alnum}": "A-Za-z0-9",
+    r"\p{L}": r"\w",
+    r"\p{M}": "",
+    r"\p{N}": r"\d",
+    r"\p{P}": r"!-/:-@\[-`{-~",
+    r"\p{Print}": " -~",
+    r"\p{S}": "$+<=>^`|~",
+    r"\p{Z}": r"\s",
+    r"\z": r"\Z",
 }
 
 
@@ -145,12 +149,23 @@ def _form(shape: Shape, value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever
     if values and value not in values:
         yield f"satisfy enum value set: [{', '.join(values)}]"
     pattern = shape.metadata.get("pattern")
-    if pattern and not _compiled(pattern).fullmatch(value):
+    if pattern and not compiled(pattern).fullmatch(value):
         yield f"satisfy regular expression pattern: {pattern}"
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    for java, python in _JAVA_CLASSES.items():
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return a pattern of the service as Python reads it.
+
+    Parameters
+    ----------
+    pattern : str
+        As the model has it.
+
+    Returns
+    -------
+    re.Pattern
+    """
+    for java, python in _JAVA.items():
         pattern = pattern.replace(java, python)
     return re.compile(pattern)

@@ -15,6 +15,7 @@ __all__ = ["check_tuning", "trial_request", "trial_values"]
 
 _TUNABLE = {"learning_rate", "mini_batch_size", "momentum", "weight_decay", "optimizer"}
 _GOLDEN = (math.sqrt(5) - 1) / 2
+_SHIFT = 0.7548776662
 _KINDS = ("ContinuousParameterRanges", "IntegerParameterRanges", "CategoricalParameterRanges")
 
 
@@ -100,7 +101,7 @@ def trial_values(request: Json, trial: int) -> dict[str, str]:
     """
     values = {}
     for number, (kind, row) in enumerate(_ranges(request["HyperParameterTuningJobConfig"])):
-        share = ((trial + 1) * _GOLDEN + number * _GOLDEN**2) % 1.0
+        share = ((trial + 1) * _GOLDEN + number * _SHIFT) % 1.0
         if kind == _KINDS[2]:
             values[row["Name"]] = row["Values"][int(share * len(row["Values"]))]
             continue

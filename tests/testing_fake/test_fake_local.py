@@ -1,0 +1,178 @@
+"""Jobs with an own image really run, and their endpoints really answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from birdsod import Hyperparameters, Packed, pack, training_log
+from birdsod.dataset import synthetic_birds
+
+if TYPE_CHECKING:
+    from birdsod.testing import FakeSageMaker
+    from tests.testing_fake.conftest import Account
+
+pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    folder = tmp_path_factory.mktemp("birds")
+    made = synthetic_birds(folder / "birds", 3, classes=2, per_class=6)
+    train, validation = made.split()
+    return pack({"train": train, "validation": validation}, folder / "packed", resize=64)
+
+
+@pytest.fixture
+def request_(account: Account, packed: Packed) -> dict[str, Any]:
+    """Upload the data; return what a job is created with."""
+    for name in ("train", "validation"):
+        account.put(f"data/{name}/{name}.rec", packed.channels[name].rec.read_bytes())
+    manifest = account.put("data/packed.json", (packed.directory / "packed.json").read_bytes())
+    params = Hyperparameters.for_data(
+        packed, base_network="efficientnet-lite0", epochs=1, use_pretrained_model=0, mini_batch_size=4
+    )
+    return account.training(
+        "birds-1",
+        AlgorithmSpecification={"TrainingImage": account.OWN, "TrainingInputMode": "File"},
+        InputDataConfig=[
+            account.channel("train"),
+            account.channel("validation"),
+            account.channel("classes", manifest),
+        ],
+        HyperParameters=params.to_request(),
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 50},
+        CheckpointConfig={"S3Uri": f"s3://{account.fake.bucket}/checkpoints/birds-1"},
+    )
+
+
+def without(request: dict[str, Any], name: str) -> dict[str, Any]:
+    channels = [channel for channel in request["InputDataConfig"] if channel["ChannelName"] != name]
+    return {**request, "InputDataConfig": channels}
+
+
+def end(account: Account, request: dict[str, Any]) -> dict[str, Any]:
+    account.sagemaker.create_training_job(**request)
+    return account.end(request["TrainingJobName"], looks=600)
+
+
+def children() -> list[str]:
+    """Return what runs as a child of this process, which ps itself is too."""
+    command = [shutil.which("ps") or "ps", "-A", "-o", "ppid=,comm="]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=1) for line in listed.splitlines()]
+    return [name for parent, name in rows if parent == str(os.getpid()) and not name.endswith("ps")]
+
+
+@pytest.mark.slow
+def test_a_job_trains_and_its_endpoint_answers(
+    account: Account, fake: FakeSageMaker, request_: dict[str, Any], packed: Packed, jpeg: bytes
+) -> None:
+    told = end(account, request_)
+    assert told.get("FailureReason") is None
+    assert told["TrainingJobStatus"] == "Completed"
+    states = [row["Status"] for row in told["SecondaryStatusTransitions"]]
+    assert states == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    lines = account.lines("birds-1")
+    assert not any("scripted" in line for line in lines)
+    assert len(training_log.to_frame(lines)) == 1
+    assert {row["MetricName"] for row in told["FinalMetricDataList"]} >= {"train:cross_entropy", "validation:mAP"}
+    assert account.s3.list_objects_v2(Bucket=fake.bucket, Prefix="checkpoints/birds-1/")["KeyCount"] > 0
+    account.model(image=account.OWN, artifact=told["ModelArtifacts"]["S3ModelArtifacts"])
+    account.endpoint(config=account.config())
+    with packed.channels["train"].open() as reader:
+        image = reader[0].image
+    invoke = account.runtime.invoke_endpoint
+    answer = json.loads(invoke(EndpointName="birds", ContentType="image/jpeg", Body=image)["Body"].read())
+    assert answer["prediction"]
+    assert all(len(row) == 6 for row in answer["prediction"])
+    with pytest.raises(account.runtime.exceptions.ModelError) as caught:
+        invoke(EndpointName="birds", ContentType="text/plain", Body=jpeg)
+    assert caught.value.response["OriginalStatusCode"] == 415
+    assert len(children()) == 1
+    account.sagemaker.delete_endpoint(EndpointName="birds")
+    assert children() == []
+
+
+def test_a_job_is_stopped(account: Account, request_: dict[str, Any]) -> None:
+    request_["HyperParameters"]["epochs"] = "1000"
+    account.sagemaker.create_training_job(**request_)
+    while account.sagemaker.describe_training_job(TrainingJobName="birds-1")["SecondaryStatus"] != "Training":
+        pass
+    account.sagemaker.stop_training_job(TrainingJobName="birds-1")
+    told = account.end("birds-1", looks=600)
+    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert "ModelArtifacts" not in told
+    assert children() == []
+
+
+def test_what_runs_ends_with_the_fake(account: Account, fake: FakeSageMaker, request_: dict[str, Any]) -> None:
+    folder: Path = fake._folder
+    request_["HyperParameters"]["epochs"] = "1000"
+    account.sagemaker.create_training_job(**request_)
+    while account.sagemaker.describe_training_job(TrainingJobName="birds-1")["SecondaryStatus"] != "Training":
+        pass
+    assert children()
+    fake.close()
+    assert children() == []
+    assert not folder.exists()
+
+
+def test_without_classes_a_job_fails(account: Account, request_: dict[str, Any]) -> None:
+    told = end(account, without(request_, "classes"))
+    assert told["TrainingJobStatus"] == "Failed"
+    assert told["FailureReason"].startswith("ClientError: the job has no channel classes")
+    assert "Customer Error: ClientError: the job has no channel classes" in account.lines("birds-1")[-1]
+
+
+def test_without_records_a_job_fails(account: Account, request_: dict[str, Any]) -> None:
+    request_["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] += "nothing/"
+    assert (
+        "the channel train must hold one file that ends in .rec, it holds 0" in end(account, request_)["FailureReason"]
+    )
+
+
+def test_what_is_no_prefix_is_not_read(account: Account, request_: dict[str, Any]) -> None:
+    request_["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataType"] = "ManifestFile"
+    assert "the local engine reads record files (got 'ManifestFile')" in end(account, request_)["FailureReason"]
+
+
+def test_a_model_to_begin_with_is_not_taken(account: Account, request_: dict[str, Any]) -> None:
+    request_["InputDataConfig"].append(account.channel("model", account.put("seed/model.tar.gz", b"weights")))
+    assert "cannot begin with the weights of another model" in end(account, request_)["FailureReason"]
+
+
+def test_hyperparameters_that_do_not_fit_fail_a_job(account: Account, request_: dict[str, Any]) -> None:
+    request_["HyperParameters"]["num_classes"] = "3"
+    assert "num_classes does not fit the data, which have 2" in end(account, request_)["FailureReason"]
+
+
+def test_a_manifest_that_is_none_fails_a_job(account: Account, request_: dict[str, Any]) -> None:
+    account.put("data/packed.json", b"not JSON")
+    assert end(account, request_)["FailureReason"].startswith("InternalServerError: JSONDecodeError")
+
+
+@pytest.mark.slow
+def test_a_job_fails_with_the_engine_s_own_reason(account: Account, request_: dict[str, Any]) -> None:
+    request_["HyperParameters"]["freeze_layer_pattern"] = "no layer has this name"
+    told = end(account, request_)
+    assert told["FailureReason"].startswith("AlgorithmError: freeze_layer_pattern matches no layer")
+    assert sum("Customer Error" in line for line in account.lines("birds-1")) == 1
+
+
+@pytest.mark.slow
+def test_an_artifact_that_does_not_load_is_the_model_s_error(account: Account, tmp_path: Path, jpeg: bytes) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    archive = Path(shutil.make_archive(str(tmp_path / "model"), "gztar", tmp_path, "model.safetensors"))
+    account.model(image=account.OWN, artifact=account.put("bad/model.tar.gz", archive.read_bytes()))
+    account.endpoint(config=account.config())
+    with pytest.raises(ClientError, match="the container does not start"):
+        account.runtime.invoke_endpoint(EndpointName="birds", ContentType="image/jpeg", Body=jpeg)
+    assert children() == []
