@@ -42,7 +42,7 @@ def sharded_channel(
     of = plan.count or len(filled)
     edges = plan.edges(listing.positions, len(listing.dataset), [shard.begin for shard in filled])
     shards = []
-    for lst, part, edge, rows in zip(lists, filled, edges, _rows(listing, filled, edges), strict=False):
+    for rows, lst, part, edge in zip(_rows(listing, filled, edges), lists, filled, edges, strict=False):
         stem = shard_stem(listing.name, part.index, of)
         fields = _fields(folder, stem, part, _files.sha256(lst), options)
         shards.append(Shard(name=stem, index=part.index, of=of, first_row=edge, **fields, **rows))

@@ -121,8 +121,10 @@ class Mark:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             content = dict(entry["mark"])
             told = content.pop("tally")
-            lists = {name: list(rows) for name, rows in notes(told).items()}  # type: ignore[call-overload]
-            return cls(**content, tally=Tally(**{name: told[name] for name in _COUNTS}, **lists))
+            counts = {name: int(told[name]) for name in _COUNTS}
+            noted = notes(told)
+            clipped, dropped, refused = list(noted["clipped"]), list(noted["dropped"]), list(noted["refused"])
+            return cls(**content, tally=Tally(**counts, clipped=clipped, dropped=dropped, refused=refused))
         return None
 
 

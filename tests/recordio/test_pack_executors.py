@@ -197,6 +197,10 @@ def test_a_failure_that_no_one_foresaw_comes_back_with_its_path(
 def test_a_worker_that_is_killed_is_told_and_packing_goes_on_with_another(
     tmp_path: Path, photos: Path, alone: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in os.environ:
+        if name.startswith("COVERAGE_"):
+            # A killed process leaves a broken file of coverage.
+            monkeypatch.delenv(name)
     with monkeypatch.context() as patched, ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         with_work(killed, patched)
         with pytest.raises(RecordError, match=r"the executor did not do its work.*BrokenProcessPool.*resume=True"):

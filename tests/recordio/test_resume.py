@@ -56,6 +56,11 @@ def unbroken(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return found
 
 
+def uncovered() -> dict[str, str]:
+    """An environment without coverage, of which a process that is killed or may not write leaves a broken file."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() if path.is_file() else b"" for path in folder.iterdir()}
 
@@ -63,10 +68,8 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def kill(photos: Path) -> Iterator[Callable[..., int]]:
     """Pack in a process that kills itself when so much was written; return how it ended."""
-    # A killed process leaves a broken file of coverage.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     command = [sys.executable, str(Path(stopping.__file__))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as server:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=uncovered()) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         orders, answers = server.stdin, server.stdout
@@ -425,7 +428,7 @@ def test_when_a_full_disk_has_room_again_packing_goes_on(
 ) -> None:
     code = FULL.format(here=str(Path(__file__).parent), bound=bound)
     command = [sys.executable, "-c", code, str(tmp_path), str(photos)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=uncovered())
     assert "cannot be written. Likely cause: File too large" in done.stdout
     assert len(left(tmp_path)) == (bound > 1000)
     stopping.pack(photos, tmp_path, resume=True)

@@ -231,6 +231,17 @@ def test_nothing_is_replaced_unless_asked_for(tmp_path: Path, photos: Path) -> N
     }
 
 
+def test_one_shard_of_an_array_is_packed_again(tmp_path: Path, photos: Path) -> None:
+    channels = {"train": dataset(photos, [0, 1])}
+    for index in range(2):
+        bd.pack(channels, tmp_path, resize=16, shard=(index, 2))
+    first = (tmp_path / "train-00000-of-00002.rec").read_bytes()
+    bd.pack(channels, tmp_path, resize=20, shard=(1, 2), overwrite=True)
+    assert (tmp_path / "train-00000-of-00002.rec").read_bytes() == first
+    with pytest.raises(RecordError, match="other options"):
+        Sharded.open(tmp_path)
+
+
 def test_files_that_only_look_alike_are_left_alone(tmp_path: Path, photos: Path) -> None:
     channels = {"train": dataset(photos, [0, 1])}
     others = {"other-00000-of-00001.rec", "train-0-of-1.rec", "shards-1.json"}
