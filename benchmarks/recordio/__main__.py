@@ -87,7 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         rows, sizes = measured(given, Path(folder))
     show(rows)
-    ratios = {f"{row.what} / {row.beside}": row.ratio for row in rows if row.ratio is not None}
+    ratios = {f"{row.what} / {row.beside}, {row.unit}": row.ratio for row in rows if row.ratio is not None}
     write(given.json, ratios, rows=[asdict(row) for row in rows], growth=sizes)
 
 

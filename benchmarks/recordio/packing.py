@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -28,6 +29,13 @@ CASES = {"shorter edge 256": ["--resize", str(EDGE)], "not resized": [], "untouc
 BLOCK = 1 << 20
 
 
+class Taken(NamedTuple):
+    """Seconds by the clock, and of all processors together, children's too."""
+
+    wall: float
+    processor: float
+
+
 def packing(folder: Path, mxnet: Path | None, rounds: int, share: float, given: tuple[Path, Path] | None) -> list[Row]:
     """Images a second: whole processes beside im2rec, then within one process beside the ceiling."""
     if not room(folder, 1e9 * share, "packing"):
@@ -35,8 +43,8 @@ def packing(folder: Path, mxnet: Path | None, rounds: int, share: float, given: 
     root, lst = given or make_images(folder, max(10, int(IMAGES * share)))
     rows = []
     for case, options in CASES.items():
-        rows.append(_processes(case, options, root, lst, folder, mxnet, rounds))
-        rows.append(_within(case, root, lst, folder, rounds))
+        rows += _processes(case, options, root, lst, folder, mxnet, rounds)
+        rows += _within(case, root, lst, folder, rounds)
     return rows
 
 
@@ -56,7 +64,7 @@ def make_images(folder: Path, count: int) -> tuple[Path, Path]:
 
 def _processes(
     case: str, options: list[str], root: Path, lst: Path, folder: Path, mxnet: Path | None, rounds: int
-) -> Row:
+) -> list[Row]:
     ours = folder / "ours" / "packed.rec"
     ours.parent.mkdir(exist_ok=True)
     birdsod = [sys.executable, "-m", "birdsod", "pack", "--lst", str(lst), "--root", str(root), "--out", str(ours)]
@@ -73,14 +81,12 @@ def _processes(
     for suffix in (".rec", ".idx") if mxnet else ():
         if ours.with_suffix(suffix).read_bytes() != (theirs / "packed").with_suffix(suffix).read_bytes():
             sys.exit(f"the {suffix} files differ: {case}")
-    count = _rows(lst)
-    other = count / best[1] if mxnet else None
-    return Row(f"pack, whole process, {WORKERS} workers, {case}", count / best[0], "images/s", "im2rec", other)
+    return _rows(f"pack, whole process, {WORKERS} workers, {case}", _length(lst), best, "im2rec")
 
 
-def _within(case: str, root: Path, lst: Path, folder: Path, rounds: int) -> Row:
+def _within(case: str, root: Path, lst: Path, folder: Path, rounds: int) -> list[Row]:
     """The same without starting a process, beside bare OpenCV on images in memory, or bare copying."""
-    out, count = folder / "within.rec", _rows(lst)
+    out = folder / "within.rec"
     paths = [root / line.rsplit("\t", 1)[1] for line in lst.read_text(encoding="utf-8").splitlines()]
     resize, untouched = case == "shorter edge 256", case == "untouched files"
     data = [] if untouched else [path.read_bytes() for path in paths]
@@ -100,19 +106,29 @@ def _within(case: str, root: Path, lst: Path, folder: Path, rounds: int) -> Row:
         rounds,
     )
     beside = "copying the files into one" if untouched else "ceiling (OpenCV alone, images in memory)"
-    return Row(
-        f"pack, within a process, {WORKERS} workers, {case}", count / best[0], "images/s", beside, count / best[1]
-    )
+    return _rows(f"pack, within a process, {WORKERS} workers, {case}", _length(lst), best, beside)
 
 
-def _best(contestants: list[Callable[[], object]], rounds: int) -> list[float]:
-    best = [float("inf")] * len(contestants)
+def _best(contestants: list[Callable[[], object]], rounds: int) -> list[Taken]:
+    best = [Taken(float("inf"), float("inf"))] * len(contestants)
     for _ in range(rounds):
         for number, contestant in enumerate(contestants):
-            start = time.perf_counter()
+            start, before = time.perf_counter(), _processor_seconds()
             contestant()
-            best[number] = min(best[number], time.perf_counter() - start)
+            taken = Taken(time.perf_counter() - start, _processor_seconds() - before)
+            best[number] = Taken(*map(min, best[number], taken))
     return best
+
+
+def _processor_seconds() -> float:
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _rows(what: str, count: int, best: list[Taken], beside: str) -> list[Row]:
+    """Rows of images a second, and a second of a processor's time."""
+    kinds = zip(("images/s", "images/CPU s"), *best, strict=True)
+    return [Row(what, count / own, unit, beside, count / other[0] if other else None) for unit, own, *other in kinds]
 
 
 def _ceiling(data: list[bytes], *, resize: bool) -> None:
@@ -149,7 +165,7 @@ def _copy(paths: list[Path], target: Path) -> None:
         os.fsync(out.fileno())
 
 
-def _rows(lst: Path) -> int:
+def _length(lst: Path) -> int:
     return len(lst.read_text(encoding="utf-8").splitlines())
 
 
