@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from birdsod.errors import DatasetError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FailedImage", "GivenImage", "Transformed", "given_images"]
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
+_IMAGE_AXES = 3
 
 
 class GivenImage(NamedTuple):
@@ -186,14 +187,19 @@ def given_images(images: ImageSource | DetectionDataset | Iterable[ImageSource])
     elif isinstance(images, str | os.PathLike) and Path(images).is_dir():
         files = sorted(path for path in Path(images).rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
         given = [GivenImage(str(path), path, place) for place, path in enumerate(files)]
-    elif isinstance(images, str | os.PathLike | bytes):
-        given = [GivenImage(_name(images, 0), images, 0)]
     else:
-        given = [GivenImage(_name(image, place), image, place) for place, image in enumerate(images)]
+        given = [GivenImage(_name(image, place), image, place) for place, image in enumerate(_several(images))]
     if not given:
         cure = f"give images, or a folder with files such as {', '.join(sorted(_SUFFIXES))}"
         raise DatasetError("there are no images to transform", cure=cure)
     return given
+
+
+def _several(images: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSource]:
+    # An array of images has one axis more than an image.
+    if isinstance(images, str | os.PathLike | bytes) or getattr(images, "ndim", 0) == _IMAGE_AXES:
+        return [cast("ImageSource", images)]
+    return cast("Iterable[ImageSource]", images)
 
 
 def _name(image: object, place: int) -> str:

@@ -16,7 +16,6 @@ import boto3
 import numpy as np
 
 from birdsod.estimator import SageMakerEstimator
-from birdsod.estimator.sagemaker.transform import transform
 from birdsod.hyperparameters import Hyperparameters
 from birdsod.recordio import Packed
 
@@ -39,16 +38,7 @@ def walk(packed: str, role: str, fatal: int) -> int:
     job = estimator.fit(data, logs=False)
     with job.deploy() as detector:
         detector.predict(np.zeros((30, 40, 3), np.uint8))
-    image = job.describe()["AlgorithmSpecification"]["TrainingImage"]
-    transform(
-        job.cloud,
-        images=[np.zeros((30, 40, 3), np.uint8)],
-        artifact_uri=job.artifact_uri,
-        image=image,
-        role=role,
-        classes=job.classes,
-        poll_seconds=0,
-    )
+    job.transform([np.zeros((30, 40, 3), np.uint8)])
     return seen
 
 

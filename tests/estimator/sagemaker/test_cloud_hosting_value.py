@@ -88,7 +88,8 @@ def test_requests_are_what_the_service_model_takes(hosting: Hosting) -> None:
         "birds-1", model="birds-1", hosting=hosting, output_uri="s3://birds/answers", tags=tags
     )
     endpoint = endpoint_request("birds", config="birds-1", tags=tags)
-    for operation, request in (("CreateModel", model), ("CreateEndpointConfig", config), ("CreateEndpoint", endpoint)):
+    requests: dict[str, Any] = {"CreateModel": model, "CreateEndpointConfig": config, "CreateEndpoint": endpoint}
+    for operation, request in requests.items():
         assert request_findings(operation, request) == ()
         assert {"Key": "birdsod:ledger", "Value": "0f"} in request["Tags"]
     assert ("VpcConfig" in model) == bool(hosting.subnets)

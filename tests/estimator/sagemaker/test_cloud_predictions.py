@@ -60,7 +60,7 @@ def sent(fake: FakeSageMaker) -> list[dict[str, Any]]:
 
 
 def keys(fake: FakeSageMaker) -> list[str]:
-    store = fake.session().client("s3")
+    store: Any = fake.session().client("s3")
     return [row["Key"] for row in store.list_objects_v2(Bucket=fake.bucket).get("Contents", [])]
 
 
@@ -271,9 +271,7 @@ def test_a_store_that_refuses_is_a_serving_error(fake: FakeSageMaker, host: Call
     assert json.dumps(sent(fake)) == "[]"
 
 
-def test_an_answer_is_not_lost_over_what_cannot_be_deleted(
-    fake: FakeSageMaker, host: Callable[..., SageMakerDetector]
-) -> None:
+def test_an_answer_is_not_lost_over_what_cannot_be_deleted(host: Callable[..., SageMakerDetector]) -> None:
     detector = host(Hosting(asynchronous=True))
 
     def deny(parsed: dict[str, Any], http_response: Any, **_: object) -> None:
