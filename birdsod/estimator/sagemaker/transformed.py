@@ -199,7 +199,7 @@ def _several(images: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSourc
     # An array of images has one axis more than an image.
     if isinstance(images, str | os.PathLike | bytes) or getattr(images, "ndim", 0) == _IMAGE_AXES:
         return [cast("ImageSource", images)]
-    return cast("Iterable[ImageSource]", images)
+    return images
 
 
 def _name(image: object, place: int) -> str:
