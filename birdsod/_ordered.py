@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Executor, Future
 
 Item = TypeVar("Item")
@@ -28,7 +28,7 @@ def cores() -> int:
 
 def in_order(
     function: Callable[[Item], Answer], items: Iterable[Item], *, executor: Executor, ahead: int
-) -> Iterator[Answer]:
+) -> Generator[Answer, None, None]:
     """Yield ``function(item)`` in the order of the items, working so many items ahead.
 
     When the caller stops early, or an answer raises, what has not begun is cancelled.

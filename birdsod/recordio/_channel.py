@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +20,7 @@ from birdsod.recordio._record import record_head
 from birdsod.recordio._values import DroppedBox, RefusedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from concurrent.futures import Executor
     from pathlib import Path
 
@@ -133,10 +134,12 @@ def fill(
     done: int = 0,
 ) -> None:
     """Work on the images of tasks and put each answer away, in their order."""
-    for task, answer in _progress.bar(_answers(tasks, run), total=total, initial=done, description=f"packing {name}"):
-        if run.on_error == "raise" and isinstance(answer, ImageError):
-            raise answer
-        put(task, answer)
+    # Closed here and not by the collector: after an error nobody goes on working.
+    with contextlib.closing(_answers(tasks, run)) as answers:
+        for task, answer in _progress.bar(answers, total=total, initial=done, description=f"packing {name}"):
+            if run.on_error == "raise" and isinstance(answer, ImageError):
+                raise answer
+            put(task, answer)
 
 
 def append(pair: Pair, tally: Tally, task: Task, answer: Answer) -> None:
@@ -168,10 +171,11 @@ def check_filled(name: str, records: int, refused: Sequence[RefusedImage], run: 
         warnings.warn(message, UserWarning, stacklevel=4)
 
 
-def _answers(tasks: Iterable[Task], run: Run) -> Iterator[tuple[Task, Answer]]:
+def _answers(tasks: Iterable[Task], run: Run) -> Generator[tuple[Task, Answer], None, None]:
     work = partial(_made, work=run.work, options=run.options)
     if run.executor is not None:
-        yield from through(run.executor, work, tasks, jobs=run.jobs)
+        with contextlib.closing(through(run.executor, work, tasks, jobs=run.jobs)) as pairs:
+            yield from pairs
         return
     with workers(run.jobs or 1) as (executor, ahead), one_core_each(run.jobs or 1):
         yield from in_order(work, tasks, executor=executor, ahead=ahead)

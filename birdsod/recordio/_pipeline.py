@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import Executor
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from birdsod import _ordered
 from birdsod.errors import BirdsodError, RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 __all__ = ["check_executor", "in_order", "one_core_each", "through", "workers"]
 
@@ -52,14 +52,17 @@ def workers(jobs: int) -> Iterator[tuple[Executor | None, int]]:
 
 def through(
     executor: Executor, function: Callable[[Item], Answer], items: Iterable[Item], *, jobs: int | None
-) -> Iterator[Answer]:
+) -> Generator[Answer, None, None]:
     """Yield ``function(item)`` in the order of the items, worked on by someone else's executor.
 
-    It is not shut down. Function, items and answers must be picklable where its workers are processes.
+    It is not shut down; what has not begun when the caller stops is cancelled. Function, items and answers must be
+    picklable where its workers are processes.
     """
     crew = getattr(executor, "_max_workers", _WORKERS_UNKNOWN) if jobs is None else jobs
-    groups = _ordered.in_order(partial(_each, function), _grouped(items), executor=executor, ahead=crew * _GROUPS_AHEAD)
-    return chain.from_iterable(_told(groups))
+    each, ahead = partial(_each, function), crew * _GROUPS_AHEAD
+    with contextlib.closing(_ordered.in_order(each, _grouped(items), executor=executor, ahead=ahead)) as groups:
+        for group in _told(groups):
+            yield from group
 
 
 def check_executor(executor: object) -> None:
