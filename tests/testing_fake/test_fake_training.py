@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from birdsod.testing import FakeSageMaker
     from tests.testing_fake.conftest import Account
 
-OTHER = "811284229777.dkr.ecr.us-east-1.amazonaws.com/blazingtext:1"
 EUROPE = "685385470294.dkr.ecr.eu-west-1.amazonaws.com/object-detection:1"
 
 
@@ -214,10 +213,25 @@ def test_a_role_that_is_not_there_is_refused(account: Account) -> None:
     assert "Could not assume role" in refused(account, RoleArn="arn:aws:iam::123456789012:role/Nobody")
 
 
-@pytest.mark.parametrize(("image", "said"), [(EUROPE, "is in region eu-west-1"), ("object-detection", "Invalid image")])
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (EUROPE, "is in region eu-west-1"),
+        ("object-detection", "Invalid image"),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/object-detection:1", "does not exist, or access"),
+    ],
+)
 def test_an_image_elsewhere_is_refused(account: Account, image: str, said: str) -> None:
     algorithm = {"TrainingImage": image, "TrainingInputMode": "File"}
     assert said in refused(account, AlgorithmSpecification=algorithm)
+
+
+def test_a_region_without_the_algorithm_has_no_image_of_it(account: Account, fake: FakeSageMaker) -> None:
+    image = "811284229777.dkr.ecr.mx-central-1.amazonaws.com/object-detection:1"
+    algorithm = {"TrainingImage": image, "TrainingInputMode": "File"}
+    there = fake.session(region="mx-central-1").client("sagemaker")
+    with pytest.raises(ClientError, match="does not exist, or access"):
+        there.create_training_job(**account.training(AlgorithmSpecification=algorithm))
 
 
 def test_the_output_bucket_must_be_there_and_here(account: Account, fake: FakeSageMaker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from birdsod.testing._fake_sagemaker.scripts import (
 from birdsod.testing._fake_sagemaker.wiring import SERVICES, wired
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
@@ -102,7 +102,11 @@ class FakeSageMaker:
         world = World(self._moto.account, self._folder, lambda region: self.session(region=region))
         self._server = LoopbackServer(Front(world, self._moto))
         self._world = world
-        self._furnish()
+        try:
+            self._furnish()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -172,19 +176,28 @@ class FakeSageMaker:
         """Every request to SageMaker, its runtime, the logs and the quotas, in order, refused ones too."""
         return self._here.calls
 
-    def session(self, *, region: str | None = None) -> boto3.Session:
+    def session(self, *, region: str | None = None, role: str | None = None) -> boto3.Session:
         """Return a session that is wired to this fake; nothing outside the session is changed.
 
         Parameters
         ----------
         region : str, optional
             Its region; that of the fake where it is left out.
+        role : str, optional
+            ARN of a role, such as :attr:`role_arn`, whose temporary credentials the session gets, as in a notebook
+            of SageMaker; without it, it is a user's.
 
         Returns
         -------
         boto3.Session
         """
-        return wired(self._server.url, region or self.region, *self._keys)
+        chosen = region or self.region
+        if role is None:
+            return wired(self._server.url, chosen, *self._keys)
+        sts = self.session(region=chosen).client("sts")
+        given = sts.assume_role(RoleArn=role, RoleSessionName="SageMaker")["Credentials"]
+        keys = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
+        return wired(self._server.url, chosen, *keys)
 
     def environment(self) -> dict[str, str]:
         """Return environment variables that wire a child process to this fake.
@@ -194,7 +207,13 @@ class FakeSageMaker:
         dict of str to str
         """
         key, secret = self._keys
+        config = self._folder / "config"
+        # A profile that the parent's environment names would be looked for there.
+        config.write_text("[default]\n", encoding="utf-8")
         return {
+            "AWS_PROFILE": "default",
+            "AWS_CONFIG_FILE": str(config),
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             **{f"AWS_ENDPOINT_URL_{service}": self.url for service in SERVICES},
             "AWS_ENDPOINT_URL": self.url,
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
@@ -232,7 +251,7 @@ class FakeSageMaker:
     def fail(
         self, operation: str, code: str, message: str = "planned", *, status: int = 400, times: int = 1, after: int = 0
     ) -> None:
-        """Let an operation answer with an error.
+        """Let an operation answer with an error; also operations of S3, IAM and STS.
 
         Parameters
         ----------

@@ -12,9 +12,10 @@ from urllib.parse import unquote, urlsplit
 from birdsod.testing._fake_sagemaker import hosting, logs, quotas, tags, training, transform, tuning
 from birdsod.testing._fake_sagemaker.errors import ServiceError
 from birdsod.testing._fake_sagemaker.loopback import Answer
+from birdsod.testing._fake_sagemaker.moto_operations import operation_of, refusal_of
 from birdsod.testing._fake_sagemaker.runtime import invoke, invoke_async
 from birdsod.testing._fake_sagemaker.shapes import check_request, service_model
-from birdsod.testing._fake_sagemaker.world import Call
+from birdsod.testing._fake_sagemaker.world import OWN_AGENT, Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,7 +74,7 @@ class Front:
         scope = _SCOPE.search(request.headers.get("Authorization", ""))
         service = scope["service"] if scope else ""
         if scope is None or service not in _SERVICES:
-            return self._moto.answer(request)
+            return self._passed_on(service, request)
         region = self._world.region(scope["region"])
         try:
             if service == "sagemaker" and "X-Amz-Target" not in request.headers:
@@ -111,9 +112,22 @@ class Front:
         done = operation(region, asked)
         return Answer(done.status, done.headers, done.body)
 
+    def _passed_on(self, service: str, request: Request) -> Answer:
+        # What the fake itself asks of S3 and IAM is no part of anyone's plan.
+        if OWN_AGENT not in request.headers.get("User-Agent", ""):
+            try:
+                self._refuse_as_planned(operation_of(service, request))
+            except ServiceError as error:
+                return refusal_of(service, error)
+        return self._moto.answer(request)
+
     def _note(self, operation: str, asked: Json) -> None:
         with self._world.lock:
             self._world.calls.append(Call(operation, asked))
+        self._refuse_as_planned(operation)
+
+    def _refuse_as_planned(self, operation: str) -> None:
+        with self._world.lock:
             planned = next((plan for plan in self._world.scripts.planned if plan.operation == operation), None)
             if planned is None:
                 return

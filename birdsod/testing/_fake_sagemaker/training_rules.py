@@ -69,12 +69,25 @@ def check_role(region: Region, arn: str) -> None:
 
 
 def check_image(region: Region, image: str) -> None:
-    """Refuse an image of another region."""
+    """Refuse an image of another region, or of another account than the algorithm's in this one."""
     found = _ECR.fullmatch(image)
     if found is None:
         raise invalid(f"Invalid image URI {image}. Please provide a valid Amazon Elastic Container Registry path")
     if found["region"] != region.name:
         raise invalid(f"The repository of the image {image} is in region {found['region']}, not in {region.name}")
+    if is_built_in(image) and image.partition("/")[0] != _registry(region.name):
+        raise invalid(f"The image {image} does not exist, or access to its repository is denied")
+
+
+def _registry(region: str) -> str:
+    """Return the registry of the built-in algorithms in a region, or nothing where there is none."""
+    from birdsod.errors import CloudError
+    from birdsod.estimator.sagemaker.regions import built_in_image
+
+    try:
+        return built_in_image(region).partition("/")[0]
+    except CloudError:
+        return ""
 
 
 def _check_stopping(request: Json) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,8 @@ def wired(url: str, region: str, key: str, secret: str, token: str | None = None
     models = loader()
     # Neither the user's profile nor the user's files have a say.
     inner = WiredSession(session_vars={"profile": (None, None, None, None)})
-    inner.set_config_variable("config_file", "/dev/null")
-    inner.set_config_variable("credentials_file", "/dev/null")
+    inner.set_config_variable("config_file", os.devnull)
+    inner.set_config_variable("credentials_file", os.devnull)
     inner.register_component("data_loader", models)
     session = boto3.Session(
         aws_access_key_id=key,

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import boto3
+    from botocore.config import Config
     from mypy_boto3_s3 import S3Client
 
     from birdsod.testing._fake_sagemaker.log_store import LogStore
 
-__all__ = ["Call", "Json", "Kept", "Region", "World"]
+__all__ = ["OWN_AGENT", "Call", "Json", "Kept", "Region", "World"]
 
 Json = dict[str, Any]
+
+OWN_AGENT = "birdsod-fake-itself"
+"""By this in the user agent the fake knows its own requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +159,12 @@ class Region:
     def s3(self) -> S3Client:
         """A client of the account's own S3."""
         if self._s3 is None:
-            self._s3 = self._session.client("s3", region_name=self.name)
+            self._s3 = self._session.client("s3", config=_own())
         return self._s3
 
     def role_exists(self, arn: str) -> bool:
         """Whether IAM has that role."""
-        iam = self._session.client("iam")
+        iam = self._session.client("iam", config=_own())
         try:
             found: str = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]["Arn"]
         except iam.exceptions.NoSuchEntityException:
@@ -189,3 +193,9 @@ class Region:
             kept.run.close()
         for kept in self.endpoints.values():
             kept.more["model"].close()
+
+
+def _own() -> Config:
+    from botocore.config import Config
+
+    return Config(user_agent_extra=OWN_AGENT)
