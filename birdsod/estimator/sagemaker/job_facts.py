@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from birdsod.errors import TrainingError
 from birdsod.estimator.sagemaker.faults import asking, patient
@@ -10,12 +11,14 @@ from birdsod.estimator.sagemaker.job_cache import ARTIFACT, job_folder
 from birdsod.estimator.sagemaker.job_record import JobRecord, numbered_classes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mypy_boto3_sagemaker.type_defs import DescribeTrainingJobResponseTypeDef
 
     from birdsod.classes import ClassTable
     from birdsod.estimator.sagemaker.ledger import Ledger
+    from birdsod.estimator.sagemaker.price_table import PriceTable
     from birdsod.estimator.sagemaker.session import Cloud
 
 __all__ = ["OVER", "JobFacts"]
@@ -130,6 +133,31 @@ class JobFacts:
         trained, billed = told.get("TrainingTimeInSeconds"), told.get("BillableTimeInSeconds")
         return None if not trained or billed is None else round(1.0 - billed / trained, 4)
 
+    def spent(self, prices: PriceTable | None = None) -> float | None:
+        """Return what the job has cost so far, in dollars, storage and traffic not counted.
+
+        Parameters
+        ----------
+        prices : PriceTable, optional
+            What an hour costs; by default the table that is shipped.
+
+        Returns
+        -------
+        float or None
+            None where there is no price, or it has not begun to train.
+        """
+        from birdsod.estimator.sagemaker.price_table import PriceTable
+        from birdsod.estimator.sagemaker.prices import spent
+
+        told: Mapping[str, Any] = self.describe()
+        seconds = _seconds_so_far(told)
+        machines = told["ResourceConfig"]
+        kind = machines.get("InstanceType")
+        if seconds is None or kind is None:
+            return None
+        price = (prices or PriceTable.shipped()).hourly(kind, self.cloud.region, "training")
+        return spent(seconds, price, instances=machines.get("InstanceCount", 1))
+
     @property
     def artifact_uri(self) -> str:
         """Address of the trained model.
@@ -165,3 +193,13 @@ class JobFacts:
     def folder(self) -> Path:
         """Where its files are kept on this machine; it need not exist."""
         return job_folder(self.cloud, self.name)
+
+
+def _seconds_so_far(told: Mapping[str, Any]) -> float | None:
+    """Return what is paid for of each machine's time, as far as the service tells; else what has passed."""
+    billed = told.get("BillableTimeInSeconds")
+    if billed is not None and told["TrainingJobStatus"] in OVER:
+        return float(billed)
+    begun: datetime | None = told.get("TrainingStartTime")
+    # The clocks of two machines differ a little.
+    return None if begun is None else max(0.0, (datetime.now(UTC) - begun).total_seconds())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
+import tarfile
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -444,6 +447,75 @@ def test_what_cannot_be_started_from(
     assert kinds == ["missing-object"]
 
 
+def archive(path: Path, **members: object) -> Path:
+    """A model archive with these JSON files."""
+    with tarfile.open(path, "w:gz") as packed:
+        for name, value in members.items():
+            body = value if isinstance(value, bytes) else json.dumps(value).encode()
+            entry = tarfile.TarInfo(f"{name}.json")
+            entry.size = len(body)
+            packed.addfile(entry, io.BytesIO(body))
+    return path
+
+
+def test_a_local_archive_is_opened_without_trust(
+    make: Callable[..., SageMakerEstimator], data: Packed, tmp_path: Path
+) -> None:
+    trained_with = {"base_network": "resnet-50", "num_classes": "2"}
+    other = ClassTable((5, 6), ("a", "b")).to_json()
+
+    def kinds(**members: object) -> list[tuple[str, str]]:
+        model = archive(tmp_path / "model.tar.gz", **members)
+        return [(finding.kind, finding.severity) for finding in make(model=model).check(data)]
+
+    assert kinds(hyperparams=trained_with) == []
+    assert kinds(hyperparams=trained_with, classes=data.class_table.to_json()) == []
+    assert kinds(hyperparams=trained_with, classes=other) == [("seed-classes", "warning")]
+    # Class names only help: those that cannot be read say nothing.
+    assert kinds(hyperparams=trained_with, classes=b"{") == []
+    assert kinds(hyperparams=trained_with, classes={}) == []
+    assert kinds(hyperparams={**trained_with, "num_classes": "5"}) == [("seed-classes", "error")]
+    assert kinds(hyperparams=b"{") == [("seed-archive", "error")]
+
+
+def test_a_job_of_another_engine_is_a_start_too(
+    make: Callable[..., SageMakerEstimator], data: Packed, tmp_path: Path
+) -> None:
+    model = archive(tmp_path / "model.tar.gz", hyperparams={"base_network": "resnet-50", "num_classes": "2"})
+    job = SimpleNamespace(classes=data.class_table, artifact=model)
+    estimator = make(model=job)
+    assert estimator.check(data) == ()
+    uploads: Any = estimator.requests(data)["uploads"]
+    assert uploads[-1]["file"] == str(model)
+
+
+def test_a_record_that_may_not_be_read_is_no_hindrance(
+    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
+) -> None:
+    seed = trained(fake, make, data)
+    fake.session().client("s3").put_object(Bucket=fake.bucket, Key=f"birdsod/jobs/{seed.name}/birdsod.json", Body=b"{")
+    assert make(model=seed.artifact_uri).check(data) == ()
+
+
+# Tuning
+
+
+def test_tuning_starts_from_the_same_estimator(
+    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
+) -> None:
+    found = make().tune(data, jobs=2, parallel=1)
+    assert found.status == "Completed"
+    assert "CreateHyperParameterTuningJob" in operations(fake)
+    assert fake.alive() == []
+    assert make().tune(data, jobs=1, parallel=1, wait=False, check=False).name != found.name
+    with pytest.raises(PreflightError, match="price is not known"):
+        make(max_cost=1.0).tune(data)
+    with pytest.raises(PreflightError, match="image="):
+        make(base_network="efficientnet-lite0").tune(data)
+    with pytest.raises(HyperparameterError, match="needs jobs"):
+        make().tune(data, jobs=0)
+
+
 # Own containers, and data that are there
 
 
@@ -469,6 +541,7 @@ def test_data_in_the_store_need_no_upload(
     )
     there = UploadedInputs(channels, data.class_table)
     assert there.fingerprint == UploadedInputs(channels, data.class_table).fingerprint
+    assert UploadedInputs(channels, data.class_table, "mine").fingerprint == "mine"
     job = estimator.fit(there, logs=False)
     assert job.status == "Completed"
     assert estimator.attach(job.name).classes == data.class_table

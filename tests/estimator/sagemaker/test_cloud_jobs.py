@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from birdsod.estimator import SageMakerJob
 from birdsod.estimator.sagemaker.following import why_failed
 from birdsod.estimator.sagemaker.ledger import Ledger, Resource
 from birdsod.estimator.sagemaker.names import unique_name
+from birdsod.estimator.sagemaker.price_table import Price, PriceTable
 from birdsod.estimator.sagemaker.requests import TrainingPlan, training_request
 from birdsod.estimator.sagemaker.session import Cloud
 from birdsod.testing._fake_sagemaker.fake import AliveResource
@@ -84,6 +86,20 @@ def test_a_job_tells_about_itself(start: Callable[..., SageMakerJob]) -> None:
     assert job.classes is CLASSES
     assert set(job.figures().columns) >= {"epoch"}
     assert len(job.metrics()) == 2
+
+
+def test_what_was_spent_so_far(start: Callable[..., SageMakerJob], fake: FakeSageMaker) -> None:
+    prices = PriceTable((Price("ml.g4dn.xlarge", "us-east-1", "training", 3.6, "made up", date(2026, 11, 22)),))
+    fake.script_training(states=["Starting", *["Training"] * 20, "Completed"], seconds=500, billable=100)
+    job = start(instances=2)
+    assert job.spent(prices) is None
+    assert job.status == "InProgress"
+    so_far = job.spent(prices)
+    assert so_far is not None
+    assert 0 <= so_far < 1
+    job.wait(logs=False)
+    assert job.spent(prices) == pytest.approx(0.2)
+    assert job.spent() is None
 
 
 def test_a_job_that_is_over_is_asked_for_once(start: Callable[..., SageMakerJob], fake: FakeSageMaker) -> None:
