@@ -11,12 +11,14 @@ JOBS ?= 2
 MXNET := .venv-mxnet
 MXNET_PYTHON ?= $(PYTHON)
 TIMES ?= 1
+# The SageMaker SDK 3, to hold the adapters to it: never a dependency.
+SDK := .venv-sdk
 OUT ?= out/demo
 
 .DEFAULT_GOAL := help
 # How long to fuzz, all targets together.
 SECONDS ?= 600
-.PHONY: help demo test conformance fuzz check format bench docs clean
+.PHONY: help demo test conformance sdk fuzz check format bench docs clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -31,6 +33,9 @@ test: $(VENV)/.tools  ## Run every example of the reference and every test, with
 conformance: $(VENV)/.tools $(MXNET)/.installed  ## Compare record files with the real MXNet 1.9.1, both ways (needs Python 3.11)
 	BIRDSOD_MXNET=$(CURDIR)/$(MXNET)/bin/python BIRDSOD_CONFORMANCE=$(TIMES) $(ONE_THREAD) \
 	  $(BIN)/pytest --quiet --timeout 0 tests/conformance
+
+sdk: $(VENV)/.tools $(SDK)/.installed  ## Hold the adapters to the real SageMaker SDK 3 (an environment of 1 GB)
+	BIRDSOD_SDK=$(CURDIR)/$(SDK)/bin/python $(BIN)/pytest --quiet tests/sdk
 
 fuzz: $(VENV)/.fuzz  ## Fuzz the readers, guided by coverage, for SECONDS (600); Linux
 	$(BIN)/python fuzz --seconds $(SECONDS) --out out/fuzz
@@ -86,4 +91,9 @@ $(MXNET)/.installed: tests/conformance/requirements.txt
 	$(MXNET_PYTHON) -m venv $(MXNET)
 	$(MXNET)/bin/python -m pip install --quiet --requirement $<
 	$(MXNET)/bin/python -W ignore -c 'import mxnet, cv2'
+	@touch $@
+
+$(SDK)/.installed: tests/sdk/requirements.txt
+	$(PYTHON) -m venv $(SDK)
+	$(SDK)/bin/python -m pip install --quiet --requirement $<
 	@touch $@

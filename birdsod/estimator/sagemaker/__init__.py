@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from birdsod.estimator.sagemaker.prices import Estimate
     from birdsod.estimator.sagemaker.regions import built_in_image
     from birdsod.estimator.sagemaker.requests import ChannelPlan, TrainingPlan
+    from birdsod.estimator.sagemaker.sdk import from_model_trainer, model_trainer, to_model_trainer
     from birdsod.estimator.sagemaker.session import Cloud
     from birdsod.estimator.sagemaker.transformed import FailedImage, Transformed
     from birdsod.estimator.sagemaker.tuning_job import TuningJob
@@ -52,7 +53,10 @@ __all__ = [
     "UploadedInputs",
     "built_in_image",
     "describe",
+    "from_model_trainer",
+    "model_trainer",
     "request_findings",
+    "to_model_trainer",
 ]
 
 _HOME = {
@@ -82,7 +86,10 @@ _HOME = {
     "UploadedInputs": "inputs",
     "built_in_image": "regions",
     "describe": "findings",
+    "from_model_trainer": "sdk",
+    "model_trainer": "sdk",
     "request_findings": "validation",
+    "to_model_trainer": "sdk",
 }
 
 

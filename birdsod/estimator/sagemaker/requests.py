@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "CHECKPOINTS",
     "RECORDIO",
     "SEED_MODEL",
     "ChannelPlan",
@@ -33,7 +34,7 @@ __all__ = [
 
 RECORDIO = "application/x-recordio"
 SEED_MODEL = "application/x-sagemaker-model"
-_CHECKPOINTS = "/opt/ml/checkpoints"
+CHECKPOINTS = "/opt/ml/checkpoints"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +180,7 @@ def training_request(plan: TrainingPlan) -> CreateTrainingJobRequestTypeDef:
         "Tags": tag_list(plan.tags),
     }
     if plan.checkpoint_uri is not None:
-        request["CheckpointConfig"] = {"S3Uri": plan.checkpoint_uri, "LocalPath": _CHECKPOINTS}
+        request["CheckpointConfig"] = {"S3Uri": plan.checkpoint_uri, "LocalPath": CHECKPOINTS}
     if plan.subnets or plan.security_groups:
         request["VpcConfig"] = {"Subnets": list(plan.subnets), "SecurityGroupIds": list(plan.security_groups)}
     return request
