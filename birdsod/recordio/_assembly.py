@@ -11,6 +11,7 @@ from birdsod.recordio._manifest import manifest_text
 from birdsod.recordio._packed import Packed, PackedChannel
 from birdsod.recordio._shard_manifest import shard_stem, shards_text
 from birdsod.recordio._sharded import Shard, Sharded, ShardedChannel
+from birdsod.recordio._taking import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,15 +61,14 @@ def manifest_of(
     return Sharded(folder, sharded, table), shards_text(sharded, table)
 
 
-def staged_files(
-    channel: PackedChannel | ShardedChannel, filled: Sequence[Filled], lst: Path
-) -> Iterator[tuple[str, str]]:
-    """Yield the name that each file of a channel has, and the one that it gets."""
+def staged_files(channel: PackedChannel | ShardedChannel, filled: Sequence[Filled], lst: Path) -> Iterator[Staged]:
+    """Yield the files of a channel."""
     finals: Sequence[PackedChannel] = channel.shards if isinstance(channel, ShardedChannel) else [channel]
-    for staged, final in zip(filled, finals, strict=True):
-        yield (staged.rec.with_suffix(".lst") if isinstance(final, Shard) else lst).name, final.lst.name
-        yield staged.rec.name, final.rec.name
-        yield staged.idx.name, final.idx.name
+    for part, final in zip(filled, finals, strict=True):
+        rows = part.rec.with_suffix(".lst") if isinstance(final, Shard) else lst
+        yield Staged(rows.name, final.lst.name, final.lst_sha256)
+        yield Staged(part.rec.name, final.rec.name, final.sha256)
+        yield Staged(part.idx.name, final.idx.name, final.idx_sha256)
 
 
 def _fields(folder: Path, stem: str, filled: Filled, lst_sha256: str, options: PackOptions) -> dict[str, Any]:

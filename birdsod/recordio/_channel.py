@@ -158,8 +158,13 @@ def record_parts(task: Task, made: Made) -> list[Payload]:
     return [record_head(task.image_id, label), made.image]
 
 
-def check_filled(name: str, records: int, refused: Sequence[RefusedImage], run: Run, listed: int) -> None:
-    """Refuse a channel without a record; warn of images that are left out where that was asked for."""
+def check_filled(
+    name: str, records: int, refused: Sequence[RefusedImage], run: Run, listed: int, *, calls: int
+) -> None:
+    """Refuse a channel without a record; warn of images that are left out where that was asked for.
+
+    The warning is named after the line that is so many calls above.
+    """
     if not (records or run.may_be_empty):
         cause = refused[0].reason if refused else "the list is empty"
         raise DatasetError(f"no image of {name} can be packed", cause=cause, cure="look at the paths and files")
@@ -167,8 +172,7 @@ def check_filled(name: str, records: int, refused: Sequence[RefusedImage], run: 
         few = ", ".join(image.name for image in refused[:_SHOWN])
         more = ", ..." if len(refused) > _SHOWN else ""
         message = f"{name}: {len(refused)} of {listed} images were refused: {few}{more}"
-        # Named after whoever called pack or pack_list, three calls above.
-        warnings.warn(message, UserWarning, stacklevel=4)
+        warnings.warn(message, UserWarning, stacklevel=calls + 1)
 
 
 def _answers(tasks: Iterable[Task], run: Run) -> Generator[tuple[Task, Answer], None, None]:

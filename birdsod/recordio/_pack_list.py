@@ -132,7 +132,7 @@ def pack_rows(
     with Staging(rec.parent) as staging:
         with writing(rec), contextlib.closing(Pair(*(staging.folder / name for name in names), hashing=True)) as pair:
             fill(tasks, partial(append, pair, tally), run, name=rec.name, total=total)
-            check_filled(rec.name, tally.records, tally.refused, run, tally.listed)
+            check_filled(rec.name, tally.records, tally.refused, run, tally.listed, calls=3)
             hashes = pair.finish()
         channel = tally.channel(rec.stem, pair, run.options, lst=lst, hashes=(*hashes, _files.sha256(lst)))
         staging.publish(names)

@@ -17,7 +17,7 @@ from birdsod.recordio._resume import Begun, begin, head
 from birdsod.recordio._shard_manifest import SHARDS, is_shard_file, part_name, read_shards, shard_files, shard_stem
 from birdsod.recordio._shelf import Shelf
 from birdsod.recordio._staging import Staging, refuse_existing, writing
-from birdsod.recordio._taking import START_ANEW, Purpose, publishing
+from birdsod.recordio._taking import START_ANEW, Purpose, Staged, publishing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,30 +68,39 @@ def pack_channels(request: Request) -> Packed | Sharded:
     """Pack all channels; their files appear together."""
     if not request.resume:
         refuse_existing(_known_files(request), overwrite=request.overwrite)
-    finals: dict[str, str] = {}
-    channels: list[PackedChannel | ShardedChannel] = []
     with Staging(request.folder, purpose=request.purpose, resume=request.resume) as staging:
         # A run that is resumed may have been stopped while its files took these names.
         refuse_existing(_known_files(request), overwrite=request.overwrite)
-        listings = _listings(request, staging.folder)
-        with _beginning(request, staging.folder, listings) as (journal, shelves):
-            for listing in listings:
-                filled = _fill(request, listing, journal, shelves.get(listing.name, Shelved()))
-                with writing(request.folder):
-                    channel = _channel(request, listing, filled)
-                # One part of many may be empty where the others are not.
-                records = channel.records if request.plan.only is None else 1
-                check_filled(channel.name, records, channel.refused, request.run, channel.listed)
-                channels.append(channel)
-                finals |= dict(staged_files(channel, filled, listing.lst))
-            packed, text = manifest_of(request.folder, channels, request.class_table)
-            finals[request.manifest] = request.manifest
-            with writing(request.folder):
-                _files.write_text(staging.folder / request.manifest, text)
-                journal.add(publishing(finals, staging.folder))
+        packed, staged = _pack_into(staging.folder, request)
+        finals = {file.name: file.final for file in staged}
         refuse_existing([request.folder / name for name in finals.values()], overwrite=request.overwrite)
         staging.publish(finals, gone=sorted(_gone(request, finals.values())) if request.overwrite else ())
     return packed
+
+
+def _pack_into(folder: Path, request: Request) -> tuple[Packed | Sharded, list[Staged]]:
+    """Pack all channels into a folder; return what to tell of them, and their files."""
+    staged: list[Staged] = []
+    channels: list[PackedChannel | ShardedChannel] = []
+    listings = _listings(request, folder)
+    with _beginning(request, folder, listings) as (journal, shelves):
+        for listing in listings:
+            filled = _fill(request, listing, journal, shelves.get(listing.name, Shelved()))
+            with writing(request.folder):
+                channel = _channel(request, listing, filled)
+            # One part of many may be empty where the others are not.
+            records = channel.records if request.plan.only is None else 1
+            check_filled(channel.name, records, channel.refused, request.run, channel.listed, calls=4)
+            channels.append(channel)
+            staged += staged_files(channel, filled, listing.lst)
+        packed, text = manifest_of(request.folder, channels, request.class_table)
+        with writing(request.folder):
+            manifest = folder / request.manifest
+            _files.write_text(manifest, text)
+            # The last one vouches for the others.
+            staged.append(Staged(manifest.name, manifest.name, _files.sha256(manifest)))
+            journal.add(publishing(staged))
+    return packed, staged
 
 
 @contextlib.contextmanager

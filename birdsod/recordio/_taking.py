@@ -13,12 +13,12 @@ from birdsod.recordio._journal import JOURNAL, entries, head_of
 from birdsod.recordio._leftovers import ASIDE, Busy, hidden_folders, hold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from birdsod.recordio._journal import Entry
 
-__all__ = ["START_ANEW", "Purpose", "Taken", "publishing", "take"]
+__all__ = ["START_ANEW", "Purpose", "Staged", "Taken", "publishing", "take"]
 
 START_ANEW = "or leave out resume to pack from the start"
 _PUBLISHING = "publishing"
@@ -58,6 +58,14 @@ class Purpose:
         return f"channels {', '.join(self.channels)}{cut}"
 
 
+class Staged(NamedTuple):
+    """A whole file: its name so far, the one that it is about to get, and its SHA-256."""
+
+    name: str
+    final: str
+    sha256: str
+
+
 class Taken(NamedTuple):
     """A folder that a run has for itself until ``claim`` is closed."""
 
@@ -88,9 +96,9 @@ def take(directory: Path, purpose: Purpose, *, resume: bool) -> Taken | None:
     return None
 
 
-def publishing(finals: dict[str, str], folder: Path) -> Entry:
+def publishing(staged: Iterable[Staged]) -> Entry:
     """Return the entry that tells which files are about to take which names."""
-    return {_PUBLISHING: {staged: [final, _files.sha256(folder / staged)] for staged, final in finals.items()}}
+    return {_PUBLISHING: {file.name: [file.final, file.sha256] for file in staged}}
 
 
 def _journaled(directory: Path) -> Iterator[tuple[Path, Purpose]]:

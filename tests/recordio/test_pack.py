@@ -56,7 +56,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def pack(data: DetectionDataset, folder: Path, **options: Any) -> Packed:
-    return bd.pack({"train": data}, folder, **options)
+    packed: Packed = bd.pack({"train": data}, folder, **options)
+    return packed
 
 
 def test_what_is_packed(tmp_path: Path) -> None:
@@ -281,8 +282,9 @@ def test_missing_images_are_counted_or_refused(tmp_path: Path) -> None:
     (root / NAMES[2]).unlink()
     with pytest.raises(DatasetError, match="2 of 4 images are missing"):
         pack(dataset(root=root), tmp_path / "out")
-    with pytest.warns(UserWarning, match="train: 2 of 4 images were refused: a_grad.*, l_exif6"):
-        packed = pack(dataset(root=root), tmp_path / "out", on_error="skip")
+    with pytest.warns(UserWarning, match="train: 2 of 4 images were refused: a_grad.*, l_exif6") as warned:
+        packed = bd.pack({"train": dataset(root=root)}, tmp_path / "out", on_error="skip")
+    assert warned[0].filename == __file__
     assert [refused.image_id for refused in packed.refused] == [10, 12]
     assert all("missing" in refused.reason for refused in packed.refused)
     assert len(packed.channels["train"].lst.read_text().splitlines()) == 2
