@@ -285,7 +285,7 @@ def _drop_leftovers(cloud: Cloud, uri: str) -> None:
             for page in pages:
                 for upload in page.get("Uploads", []):
                     if upload.get("Key") == key:
-                        cloud.s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+                        cloud.s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload.get("UploadId", ""))
     except CloudError as error:
         # Whoever may not list them has what was asked for all the same.
         if not (code_of(error) in _DENIED or is_missing(error)):

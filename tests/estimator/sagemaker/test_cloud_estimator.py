@@ -27,6 +27,7 @@ from birdsod.estimator.sagemaker.session import Cloud
 from birdsod.hyperparameters import Hyperparameters
 from birdsod.recordio import pack
 from birdsod.testing._fake_sagemaker.fake import AliveResource
+from birdsod.viz import plot_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +83,7 @@ def test_a_job_is_checked_uploaded_noted_created_and_followed(
     assert job.status == "Completed"
     assert job.classes == data.class_table
     assert list(job.metrics()["epoch"]) == [0, 1, 2]
+    assert plot_map(job).axes
     told = capsys.readouterr().out
     assert "Training: Training image download completed" in told
     assert "validation mAP" in told
