@@ -51,7 +51,7 @@ def keys(region: Region, uri: str) -> list[str]:
     bucket, prefix = split(uri)
     pages = region.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     try:
-        return [row["Key"] for page in pages for row in page.get("Contents", [])]
+        return [row.get("Key", "") for page in pages for row in page.get("Contents", [])]
     except region.s3.exceptions.ClientError:
         return []
 
