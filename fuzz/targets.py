@@ -10,6 +10,7 @@ import contextlib
 import functools
 import io
 import json
+import math
 import struct
 import tempfile
 import tracemalloc
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from birdsod import image, lstwriter
 from birdsod.errors import BirdsodError
+from birdsod.mxnet import SparseArray, params_bytes, read_params, read_symbol
 from birdsod.recordio import MAGIC, Packed, RecordReader, RecordWriter, reindex, repair, verify
 
 if TYPE_CHECKING:
@@ -130,6 +132,25 @@ def _read_image_size(data: bytes, folder: Path) -> None:
     image.read_size(data)
 
 
+def _read_params(data: bytes, folder: Path) -> None:
+    del folder
+    for array in read_params(data).values():
+        # A sparse array may stand for a whole one of any size.
+        if isinstance(array, SparseArray) and math.prod(array.shape) <= len(data):
+            with contextlib.suppress(BirdsodError):
+                array.dense()
+
+
+def _read_symbol(data: bytes, folder: Path) -> None:
+    del folder
+    graph = read_symbol(data)
+    graph.needed_for(*(number for number, _ in graph.heads))
+    for node in graph.nodes:
+        for name in node.attributes:
+            with contextlib.suppress(BirdsodError):
+                node.numbers(name, ())
+
+
 def _payload(image_id: int, label: tuple[float, ...], pixels: bytes) -> bytes:
     return struct.pack("<IfQQ", len(label), 0.0, image_id, 0) + struct.pack(f"<{len(label)}f", *label) + pixels
 
@@ -176,6 +197,20 @@ def _manifest_file() -> bytes:
     return json.dumps(content).encode()
 
 
+def _params_file() -> bytes:
+    import numpy as np
+
+    return params_bytes({"arg:w": np.ones((2, 3), dtype=np.float32), "aux:mean": np.ones(2, dtype=np.int64)})
+
+
+def _symbol_file() -> bytes:
+    nodes = [
+        {"op": "null", "name": "data", "inputs": []},
+        {"op": "Pooling", "name": "p", "attrs": {"kernel": "(2, 2)", "pool_type": "max"}, "inputs": [[0, 0, 0]]},
+    ]
+    return json.dumps({"nodes": nodes, "heads": [[1, 0, 0]], "attrs": {"mxnet_version": ["int", 10901]}}).encode()
+
+
 def _picture(encoding: str) -> bytes:
     import numpy as np
 
@@ -189,6 +224,8 @@ TARGETS: dict[str, Target] = {
     "index": Target(_read_index, lambda: [_index_file()]),
     "list": Target(_read_list, lambda: [_list_file()]),
     "manifest": Target(_read_manifest, lambda: [_manifest_file()]),
+    "params": Target(_read_params, lambda: [_params_file()]),
+    "symbol": Target(_read_symbol, lambda: [_symbol_file()]),
     "image-size": Target(_read_image_size, lambda: [_picture(".jpg"), _picture(".png")]),
 }
 """The targets by name."""

@@ -173,7 +173,11 @@ def _numbers(cursor: Cursor, shape: tuple[int, ...], number: int) -> Array:
     if number == BFLOAT16:
         # Its bits are the upper half of a float32's.
         raw = (raw.astype("<u4") << 16).view("<f4")
-    return raw.reshape(shape)
+    try:
+        return raw.reshape(shape)
+    except ValueError as error:
+        # Empty by one dimension, and by another larger than anything.
+        raise cursor.fault("the array has an impossible shape", value=shape, cause="damage") from error
 
 
 def _whole_numbers(cursor: Cursor, shape: tuple[int, ...], number: int) -> npt.NDArray[np.integer]:

@@ -139,6 +139,10 @@ FAULTS = {
         changed(GOOD, struct.pack("<iiif", 1, 0, 0, 1.0), struct.pack("<iiif", 1, 0, 99, 1.0)),
         "unknown data type",
     ),
+    "no numbers in an impossible shape": (
+        changed(GOOD, struct.pack("<Iqq", 2, 1, 2), struct.pack("<Iqq", 2, 0, 2**62)),
+        "impossible shape",
+    ),
     "more numbers than bytes": (
         changed(GOOD, struct.pack("<Iqq", 2, 1, 2), struct.pack("<Iqq", 2, 2**31, 2**31)),
         "bytes should follow",
