@@ -101,6 +101,23 @@ def test_a_job_trains_and_its_endpoint_answers(
     assert children() == []
 
 
+@pytest.mark.slow
+def test_a_job_is_stopped_while_it_learns(account: Account, request_: dict[str, Any]) -> None:
+    request_["HyperParameters"]["epochs"] = "1000"
+    account.sagemaker.create_training_job(**request_)
+    looks = 0
+    while not account.sagemaker.describe_training_job(TrainingJobName="birds-1").get("FinalMetricDataList"):
+        looks += 1
+        assert looks < 600
+    account.sagemaker.stop_training_job(TrainingJobName="birds-1")
+    told = account.end("birds-1", looks=600)
+    assert told["TrainingJobStatus"] == "Stopped"
+    assert "ModelArtifacts" not in told
+    kept = account.s3.list_objects_v2(Bucket=account.fake.bucket, Prefix="checkpoints/birds-1/")
+    assert kept["KeyCount"] > 0
+    assert children() == []
+
+
 def test_a_job_is_stopped(account: Account, request_: dict[str, Any]) -> None:
     request_["HyperParameters"]["epochs"] = "1000"
     account.sagemaker.create_training_job(**request_)

@@ -170,6 +170,16 @@ def changed(account: Account, kind: str, **values: Any) -> dict[str, Any]:
     return request
 
 
+def test_a_tuning_job_of_one_s_own_image_waits_for_its_trials(account: Account) -> None:
+    request = tuning(account, jobs=1, parallel=1)
+    request["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"] = account.OWN
+    account.sagemaker.create_hyper_parameter_tuning_job(**request)
+    told = end(account)
+    assert told["HyperParameterTuningJobStatus"] == "Failed"
+    (trial,) = trials(account)
+    assert "the job has no channel classes" in trial["FailureReason"]
+
+
 def test_ranges_are_checked(account: Account) -> None:
     real, whole = "ContinuousParameterRanges", "IntegerParameterRanges"
     assert "is empty: 64 to 16" in refused(account, changed(account, whole, MinValue="64"))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,8 +21,6 @@ from birdsod.testing import AliveResource, FakeSageMaker
 from birdsod.testing._fake_sagemaker import loopback
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.testing_fake.conftest import Account
 
 
@@ -127,6 +126,18 @@ def test_a_fake_that_does_not_run_says_so() -> None:
     with pytest.raises(ConnectionError):
         socket.create_connection((urlsplit(url).hostname or "", urlsplit(url).port or 0), timeout=5)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("birdsod-fake")]
+
+
+def test_a_block_that_is_never_left_ends_with_the_process() -> None:
+    code = (
+        "from birdsod.testing import FakeSageMaker\n"
+        "cloud = FakeSageMaker().__enter__()\n"
+        "print(cloud._folder, cloud._folder.exists())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    folder, existed = done.stdout.split()
+    assert existed == "True"
+    assert not Path(folder).exists()
 
 
 def test_what_was_asked_is_kept_in_order(account: Account, fake: FakeSageMaker) -> None:
@@ -258,6 +269,15 @@ def test_what_is_no_json_is_told(fake: FakeSageMaker) -> None:
     assert b" 400 " in raw(fake, b"POST / HTTP/1.1\r\n" + SIGNED % b"sagemaker" + head)
     list_ = b"X-Amz-Target: SageMaker.ListModels\r\nHost: a\r\nContent-Length: 2\r\n\r\n[]"
     assert b" 400 " in raw(fake, b"POST / HTTP/1.1\r\n" + SIGNED % b"sagemaker" + list_)
+
+
+def test_a_fault_of_the_fake_itself_is_an_answer_too(
+    account: Account, fake: FakeSageMaker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fake._here, "calls", None)
+    with pytest.raises(ClientError, match=r"\(500\).*the fake failed"):
+        account.sagemaker.list_models()
+    assert "AttributeError" in capsys.readouterr().err
 
 
 def test_another_path_of_the_runtime_is_unknown(fake: FakeSageMaker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -95,6 +96,8 @@ class FakeSageMaker(Scripting):
         world = World(self._moto.account, self._folder, lambda region: self.session(region=region))
         self._server = LoopbackServer(Front(world, self._moto))
         self._world = world
+        # For whoever never leaves the block.
+        atexit.register(self.close)
         try:
             self._furnish()
         except BaseException:
@@ -112,6 +115,7 @@ class FakeSageMaker(Scripting):
         world, self._world = self._world, None
         if world is None:
             return
+        atexit.unregister(self.close)
         # Runs end while their S3 still answers, and those that began meanwhile end after it.
         for _ in range(2):
             for region in world.regions():
