@@ -10,13 +10,16 @@ by ``BIRDSOD_DALI`` and ``.venv-dali``. What is missing is left out with a word.
 ``bytes``: decode and resize, no more. ``whole``: also less the mean, in floating point, channels first. ``cropped``:
 mirrored and cropped by SSD's rules besides (DALI: any crop, decoding no more than that). ``coloured``: all changes of
 SSD (DALI has no like). The ceiling is OpenCV's decoder and linear interpolation in two threads: nothing is read,
-labelled or put together. Processor time is told too: it depends less on who else uses the machine.
+labelled or put together. Processor time is told too: it depends less on who else uses the machine. Each epoch is
+measured right behind another one, and whoever is not at work is stopped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("_loading_contestant.py")
 ENVIRONMENTS = {"mxnet": "BIRDSOD_MXNET", "dali": "BIRDSOD_DALI"}
+# On two cores MXNet decodes in one thread, whatever it is asked for; a second one would only wait, and spin.
+SETTINGS = {"mxnet": {"OMP_NUM_THREADS": "1"}}
 CASES = {
     "bytes": ("dali", "ceiling"),
     "whole": ("mxnet", "dali", "ceiling"),
@@ -53,26 +58,47 @@ class Process:
     def __init__(self, python: str, name: str, case: str, rec: Path) -> None:
         command = [python, "-W", "ignore", str(SCRIPT), name, case, str(rec)]
         self.name = name
+        # A file, since a pipe that nobody reads would stop it when it is full.
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed at the end
         self._child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env={**os.environ, **SETTINGS.get(name, {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
         )
         self.first = np.array(self._answer())
+        self.rest()
 
     def epoch(self) -> dict[str, float]:
         assert self._child.stdin is not None
+        self._child.send_signal(signal.SIGCONT)
         self._child.stdin.write("\n")
         self._child.stdin.flush()
         answer: dict[str, float] = self._answer()
+        self.rest()
         return answer
 
+    def rest(self) -> None:
+        """Stand still while others run: some would go on decoding ahead."""
+        self._child.send_signal(signal.SIGSTOP)
+
     def end(self) -> None:
+        self._child.send_signal(signal.SIGCONT)
         self._child.communicate()
+        self._errors.close()
+
+    def _failed(self) -> str:
+        self._child.wait()
+        self._errors.seek(0)
+        return f"{self.name} has ended: {self._errors.read()[-2000:]}"
 
     def _answer(self) -> Any:  # noqa: ANN401 - whatever the contestant says
         assert self._child.stdout is not None
         line = self._child.stdout.readline()
         if not line:
-            sys.exit(f"{self.name} has ended: {self._child.communicate()[1][-2000:]}")
+            sys.exit(self._failed())
         return json.loads(line)
 
 
@@ -106,20 +132,22 @@ def make_records(folder: Path, distinct: int, number: int) -> dict[str, Path]:
 
 
 def compare(case: str, rec: Path, found: Mapping[str, str], rounds: int) -> dict[str, dict[str, float]]:
-    """The best epoch of each, in turn, after one to warm up and a look at the first image."""
+    """The best epoch of each, in turn, after a look at the first image."""
     names = [name for name in ("birdsod", *CASES[case]) if name in found]
-    processes = [Process(found[name], name, case, rec) for name in names]
-    for process in processes:
-        away = float(np.abs(process.first - processes[0].first).mean())
-        if away > FARTHEST:
-            sys.exit(f"{process.name} sees another first image, {away:.1f} away")
-    taken: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for _ in range(rounds + 1):
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for name in names:
+            processes.append(Process(found[name], name, case, rec))
+            stack.callback(processes[-1].end)
         for process in processes:
-            taken[process.name].append(process.epoch())
-    for process in processes:
-        process.end()
-    return {name: best(epochs[1:]) for name, epochs in taken.items()}
+            away = float(np.abs(process.first - processes[0].first).mean())
+            if away > FARTHEST:
+                sys.exit(f"{process.name} sees another first image, {away:.1f} away")
+        taken: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+        for _ in range(rounds):
+            for process in processes:
+                taken[process.name].append(process.epoch())
+    return {name: best(epochs) for name, epochs in taken.items()}
 
 
 def best(epochs: list[dict[str, float]]) -> dict[str, float]:
