@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from birdsod.estimator.sagemaker.findings import Finding
     from birdsod.estimator.sagemaker.inputs import Inputs
     from birdsod.estimator.sagemaker.ledger import Ledger
+    from birdsod.estimator.sagemaker.price_table import PriceTable
     from birdsod.estimator.sagemaker.requests import TrainingPlan
     from birdsod.estimator.sagemaker.seeds import Seed
     from birdsod.estimator.sagemaker.session import Cloud
@@ -144,13 +145,15 @@ class Draft:
             say(f"{len(report.skipped)} of {len(self.files)} files are uploaded already")
         return report
 
-    def start(self, ledger: Ledger, *, poll_seconds: float, wait: bool, logs: bool) -> SageMakerJob:
+    def start(self, ledger: Ledger, *, prices: PriceTable, poll_seconds: float, wait: bool, logs: bool) -> SageMakerJob:
         """Upload, note the job, create it, and wait for it if that is wanted.
 
         Parameters
         ----------
         ledger : Ledger
             Where it is noted, before it is created.
+        prices : PriceTable
+            What an hour costs.
         poll_seconds : float
             Time between two looks.
         wait, logs : bool
@@ -165,7 +168,9 @@ class Draft:
         plan = replace(self.plan, tags=undertaking.tags)
         self._record().write(self.cloud, plan.output_uri, kms_key=plan.kms_key)
         classes = self.inputs.class_table
-        job = SageMakerJob(self.cloud, plan.name, classes=classes, ledger=ledger, poll_seconds=poll_seconds)
+        job = SageMakerJob(
+            self.cloud, plan.name, classes=classes, ledger=ledger, poll_seconds=poll_seconds, prices=prices
+        )
         made = False
         try:
             undertaking.make("training-job", plan.name, lambda: _create(self.cloud, plan))

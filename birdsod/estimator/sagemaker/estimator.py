@@ -9,6 +9,7 @@ from birdsod.estimator.sagemaker.findings import raise_errors, warnings_of
 from birdsod.estimator.sagemaker.job import SageMakerJob
 from birdsod.estimator.sagemaker.planner import Planner
 from birdsod.estimator.sagemaker.prices import check_cost, estimate_training, estimate_tuning
+from birdsod.estimator.sagemaker.telling import say
 from birdsod.estimator.sagemaker.tuning import Search, SearchOptions, tune, tuning_plan, tuning_request
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class SageMakerEstimator(Planner):
         wait : bool, default True
             Wait until the job is over; otherwise return as soon as it is created.
         logs : bool, default True
-            Whether its states and log lines are printed while it is waited for.
+            Whether what it may cost is printed, and its states and log lines while it is waited for.
         check : bool, default True
             Whether :meth:`check` comes first, which refuses what would fail.
 
@@ -135,9 +136,12 @@ class SageMakerEstimator(Planner):
         draft = self._draft(data)
         if check:
             _refuse(draft)
-        check_cost(estimate_training(draft.plan, self.prices, region=self.cloud.region), self.max_cost)
+        estimate = estimate_training(draft.plan, self.prices, region=self.cloud.region)
+        check_cost(estimate, self.max_cost)
+        if logs:
+            say(str(estimate))
         self.cloud.find_bucket(self._bucket)
-        return draft.start(self.ledger, poll_seconds=self.poll_seconds, wait=wait, logs=logs)
+        return draft.start(self.ledger, prices=self.prices, poll_seconds=self.poll_seconds, wait=wait, logs=logs)
 
     def tune(
         self,
@@ -217,7 +221,9 @@ class SageMakerEstimator(Planner):
         CloudError
             If there is no such job in this region and account.
         """
-        return SageMakerJob.attach(name, self.cloud.session, ledger=self.ledger, poll_seconds=self.poll_seconds)
+        return SageMakerJob.attach(
+            name, self.cloud.session, ledger=self.ledger, poll_seconds=self.poll_seconds, prices=self.prices
+        )
 
 
 def _refuse(draft: Draft) -> None:

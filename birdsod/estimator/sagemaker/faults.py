@@ -18,6 +18,8 @@ T = TypeVar("T")
 _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "UnauthorizedSSOTokenError"}
 )
+# Keys that were replaced meanwhile: fresh ones may do, but wrong ones stay wrong.
+_REPLACED = frozenset({"UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId"})
 _THROTTLED = frozenset(
     {
         "Throttling",
@@ -243,14 +245,17 @@ def patient(
     Exception
         What the last attempt raised, or at once what is no matter of patience.
     """
+    renewed = False
     for attempt in range(attempts):
         try:
             return call()
         except Exception as error:
-            expired = renew is not None and is_expired(error)
-            if attempt == attempts - 1 or not (expired or is_throttled(error)):
+            replaced = code_of(error) in _REPLACED and not renewed
+            stale = renew is not None and (replaced or is_expired(error))
+            if attempt == attempts - 1 or not (stale or is_throttled(error)):
                 raise
-            if expired and renew is not None:
+            if stale and renew is not None:
                 renew()
+                renewed = True
             sleep(seconds * 2**attempt)
     raise ValueError("at least one attempt")

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self, TypedDict
 
-from birdsod._files import write_text
 from birdsod.errors import CloudError
 from birdsod.estimator.sagemaker.endings import pause
-from birdsod.estimator.sagemaker.faults import asking, is_missing, patient
-from birdsod.estimator.sagemaker.job_cache import read_log, write_log
+from birdsod.estimator.sagemaker.faults import asking, patient
 from birdsod.estimator.sagemaker.job_facts import OVER, JobFacts
 from birdsod.estimator.sagemaker.session import Cloud
 from birdsod.estimator.sagemaker.telling import say
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
     import boto3
-    import pandas as pd
 
     from birdsod.classes import ClassTable
     from birdsod.dataset import DetectionDataset
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
     from birdsod.estimator.sagemaker.detector import SageMakerDetector
     from birdsod.estimator.sagemaker.hosting import Hosting
     from birdsod.estimator.sagemaker.ledger import Ledger
+    from birdsod.estimator.sagemaker.price_table import PriceTable
     from birdsod.estimator.sagemaker.transformed import Transformed
     from birdsod.image import ImageSource
     from birdsod.ssd.model import Model
@@ -54,6 +51,8 @@ class SageMakerJob(JobFacts):
         Where what it makes (endpoints, ...) is noted; the user's own by default.
     poll_seconds : float, default 10.0
         Time between two looks at a running job.
+    prices : PriceTable, optional
+        What an hour costs; by default the table that is shipped.
     """
 
     _model: Model | None = None
@@ -67,6 +66,7 @@ class SageMakerJob(JobFacts):
         classes: ClassTable | None = None,
         ledger: Ledger | None = None,
         poll_seconds: float = 10.0,
+        prices: PriceTable | None = None,
     ) -> Self:
         """Return a job by its name, running or over, from any machine.
 
@@ -76,7 +76,7 @@ class SageMakerJob(JobFacts):
             Name of the job.
         session : boto3.Session, optional
             Whose account and region; boto3's default otherwise.
-        classes, ledger, poll_seconds
+        classes, ledger, poll_seconds, prices
             As for the class.
 
         Returns
@@ -88,7 +88,7 @@ class SageMakerJob(JobFacts):
         CloudError
             If there is no such job in this region and account.
         """
-        job = cls(Cloud.of(session), name, classes=classes, ledger=ledger, poll_seconds=poll_seconds)
+        job = cls(Cloud.of(session), name, classes=classes, ledger=ledger, poll_seconds=poll_seconds, prices=prices)
         job.describe()
         return job
 
@@ -124,8 +124,8 @@ class SageMakerJob(JobFacts):
             raise why_failed(self.name, told, lines)
         warn_of_limits(self.name, told)
         warn_of_losses(self.name, lines)
-        if logs and self.saved and told.get("EnableManagedSpotTraining"):
-            say(f"spare capacity saved {self.saved:.0%}: {self.seconds} s trained, {self.billable_seconds} s paid for")
+        if logs:
+            self._tell_cost()
 
     def stop(self) -> None:
         """Ask the job to stop and wait until it has; what it has learned so far is kept. Over already: nothing."""
@@ -145,66 +145,6 @@ class SageMakerJob(JobFacts):
         while self.status not in OVER:
             pause(self.poll_seconds)
         self._note_end()
-
-    def logs(self) -> list[str]:
-        """Return the log lines so far, oldest first; those of a job that is over are kept on this machine.
-
-        Returns
-        -------
-        list of str
-
-        Raises
-        ------
-        CloudError
-            If the service does not give them, and none were kept.
-        """
-        from birdsod.estimator.sagemaker.logs import read_logs
-
-        kept = read_log(self.folder)
-        try:
-            lines = [line.text for line in read_logs(self.cloud, self.name)]
-        except CloudError as error:
-            # Log groups are emptied after a while, and not everyone may read them.
-            if kept or is_missing(error):
-                return kept
-            raise
-        if len(lines) > len(kept) and self.status in OVER:
-            write_log(self.folder, lines)
-        return lines or kept
-
-    def save_logs(self, path: str | os.PathLike[str]) -> None:
-        """Write the log lines so far to a file.
-
-        Parameters
-        ----------
-        path : path-like
-            The file.
-        """
-        write_text(path, "".join(f"{line}\n" for line in self.logs()))
-
-    def metrics(self) -> pd.DataFrame:
-        """Return what the log says about quality, one row an epoch.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns ``epoch``, ``cross_entropy``, ``smooth_l1``, ``map`` and ``throughput``.
-        """
-        from birdsod.estimator.sagemaker.metrics import to_frame
-
-        return to_frame(self.logs())
-
-    def figures(self) -> pd.DataFrame:
-        """Return every figure that the log tells, one row each, with its epoch and host.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Losses, validation mAP, throughput and progress.
-        """
-        from birdsod.estimator.sagemaker.metrics import to_long
-
-        return to_long(self.logs())
 
     def predict(self, image: ImageSource) -> Detections:
         """Find the objects in one image, in this process and without hosting.
@@ -249,8 +189,8 @@ class SageMakerJob(JobFacts):
         """
         return self._loaded().predict_batch(images)
 
-    def deploy(self, hosting: Hosting | None = None, *, wait: bool = True) -> SageMakerDetector:
-        """Host the trained model at an endpoint, and wait until it answers.
+    def deploy(self, hosting: Hosting | None = None, *, wait: bool = True, check: bool = True) -> SageMakerDetector:
+        """Host the trained model at an endpoint, say what an hour costs, and wait until it answers.
 
         Parameters
         ----------
@@ -258,6 +198,8 @@ class SageMakerJob(JobFacts):
             On what; one ``ml.m5.large`` by default.
         wait : bool, default True
             Whether to wait until it answers.
+        check : bool, default True
+            Whether instance, quota, role and container are checked first, as far as the account lets us.
 
         Returns
         -------
@@ -273,14 +215,18 @@ class SageMakerJob(JobFacts):
         """
         from birdsod.estimator.sagemaker.endpoint import deploy
         from birdsod.estimator.sagemaker.hosting import Hosting
+        from birdsod.estimator.sagemaker.prices import estimate_hosting
 
+        hosting = hosting or Hosting()
+        say(str(estimate_hosting(hosting, self.cloud.region, self.prices)))
         return deploy(
             self.cloud,
             artifact_uri=self.artifact_uri,
             **self._model_parts(),
-            hosting=hosting or Hosting(),
+            hosting=hosting,
             ledger=self.ledger,
             wait=wait,
+            check=check,
             poll_seconds=self.poll_seconds,
         )
 
@@ -335,6 +281,12 @@ class SageMakerJob(JobFacts):
 
             self._model = load_model(self.artifact)
         return self._model
+
+    def _tell_cost(self) -> None:
+        if self.saved and self.describe().get("EnableManagedSpotTraining"):
+            say(f"spare capacity saved {self.saved:.0%}: {self.seconds} s trained, {self.billable_seconds} s paid for")
+        if self.spent is not None:
+            say(f"{self.name} cost about ${self.spent:,.3f}")
 
     def _note_end(self) -> None:
         from birdsod.estimator.sagemaker.ledger import Resource

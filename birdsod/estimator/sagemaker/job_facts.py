@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from birdsod.errors import TrainingError
-from birdsod.estimator.sagemaker.faults import asking, patient
-from birdsod.estimator.sagemaker.job_cache import ARTIFACT, job_folder
+from birdsod._files import write_text
+from birdsod.errors import CloudError, TrainingError
+from birdsod.estimator.sagemaker.faults import asking, is_missing, patient
+from birdsod.estimator.sagemaker.job_cache import ARTIFACT, job_folder, read_log, write_log
 from birdsod.estimator.sagemaker.job_record import JobRecord, numbered_classes
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
     from pathlib import Path
 
+    import pandas as pd
     from mypy_boto3_sagemaker.type_defs import DescribeTrainingJobResponseTypeDef
 
     from birdsod.classes import ClassTable
@@ -42,6 +45,8 @@ class JobFacts:
         Where what it makes is noted.
     poll_seconds : float, default 10.0
         Time between two looks.
+    prices : PriceTable, optional
+        What an hour costs.
     """
 
     def __init__(
@@ -52,12 +57,14 @@ class JobFacts:
         classes: ClassTable | None = None,
         ledger: Ledger | None = None,
         poll_seconds: float = 10.0,
+        prices: PriceTable | None = None,
     ) -> None:
         self.cloud = cloud
         self.poll_seconds = poll_seconds
         self._name = name
         self._classes = classes
         self._ledger = ledger
+        self._prices = prices
         self._last: DescribeTrainingJobResponseTypeDef | None = None
 
     def describe(self) -> DescribeTrainingJobResponseTypeDef:
@@ -133,29 +140,26 @@ class JobFacts:
         trained, billed = told.get("TrainingTimeInSeconds"), told.get("BillableTimeInSeconds")
         return None if not trained or billed is None else round(1.0 - billed / trained, 4)
 
-    def spent(self, prices: PriceTable | None = None) -> float | None:
-        """Return what the job has cost so far, in dollars, storage and traffic not counted.
+    @property
+    def prices(self) -> PriceTable:
+        """What an hour costs."""
+        if self._prices is None:
+            from birdsod.estimator.sagemaker.price_table import PriceTable
 
-        Parameters
-        ----------
-        prices : PriceTable, optional
-            What an hour costs; by default the table that is shipped.
+            self._prices = PriceTable.shipped()
+        return self._prices
 
-        Returns
-        -------
-        float or None
-            None where there is no price, or it has not begun to train.
-        """
-        from birdsod.estimator.sagemaker.price_table import PriceTable
+    @property
+    def spent(self) -> float | None:
+        """Dollars that the job has cost so far, storage and traffic not counted; None where there is no price."""
         from birdsod.estimator.sagemaker.prices import spent
 
         told: Mapping[str, Any] = self.describe()
         seconds = _seconds_so_far(told)
         machines = told["ResourceConfig"]
-        kind = machines.get("InstanceType")
-        if seconds is None or kind is None:
+        if seconds is None or machines.get("InstanceType") is None:
             return None
-        price = (prices or PriceTable.shipped()).hourly(kind, self.cloud.region, "training")
+        price = self.prices.hourly(machines["InstanceType"], self.cloud.region, "training")
         return spent(seconds, price, instances=machines.get("InstanceCount", 1))
 
     @property
@@ -193,6 +197,66 @@ class JobFacts:
     def folder(self) -> Path:
         """Where its files are kept on this machine; it need not exist."""
         return job_folder(self.cloud, self.name)
+
+    def logs(self) -> list[str]:
+        """Return the log lines so far, oldest first; those of a job that is over are kept on this machine.
+
+        Returns
+        -------
+        list of str
+
+        Raises
+        ------
+        CloudError
+            If the service does not give them, and none were kept.
+        """
+        from birdsod.estimator.sagemaker.logs import read_logs
+
+        kept = read_log(self.folder)
+        try:
+            lines = [line.text for line in read_logs(self.cloud, self.name)]
+        except CloudError as error:
+            # Log groups are emptied after a while, and not everyone may read them.
+            if kept or is_missing(error):
+                return kept
+            raise
+        if len(lines) > len(kept) and self.status in OVER:
+            write_log(self.folder, lines)
+        return lines or kept
+
+    def save_logs(self, path: str | os.PathLike[str]) -> None:
+        """Write the log lines so far to a file.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        """
+        write_text(path, "".join(f"{line}\n" for line in self.logs()))
+
+    def metrics(self) -> pd.DataFrame:
+        """Return what the log says about quality, one row an epoch.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``epoch``, ``cross_entropy``, ``smooth_l1``, ``map`` and ``throughput``.
+        """
+        from birdsod.estimator.sagemaker.metrics import to_frame
+
+        return to_frame(self.logs())
+
+    def figures(self) -> pd.DataFrame:
+        """Return every figure that the log tells, one row each, with its epoch and host.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Losses, validation mAP, throughput and progress.
+        """
+        from birdsod.estimator.sagemaker.metrics import to_long
+
+        return to_long(self.logs())
 
 
 def _seconds_so_far(told: Mapping[str, Any]) -> float | None:

@@ -190,6 +190,17 @@ def test_a_kv_store_that_was_chosen_is_kept(make: Callable[..., SageMakerEstimat
     assert "kv_store" not in make().plan(data).hyperparameters
 
 
+def test_what_it_may_cost_is_told_before(
+    make: Callable[..., SageMakerEstimator], data: Packed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make(input_mode="Pipe").fit(data)
+    assert (
+        capsys.readouterr().out.splitlines()[0].startswith("training on ml.g4dn.xlarge in us-east-1 for at most 4 hou")
+    )
+    with job.deploy():
+        assert "hosting on ml.m5.large in us-east-1" in capsys.readouterr().out
+
+
 def test_spot_reports_what_it_saved(
     make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -144,6 +144,25 @@ def test_expired_credentials_are_renewed() -> None:
         patient(call, sleep=lambda _: None)
 
 
+def test_keys_that_were_replaced_are_renewed_once() -> None:
+    renewals: list[int] = []
+
+    def call() -> str:
+        if not renewals:
+            raise refusal("UnrecognizedClientException")
+        return "done"
+
+    assert patient(call, sleep=lambda _: None, renew=lambda: renewals.append(1)) == "done"
+
+    def wrong() -> None:
+        raise refusal("UnrecognizedClientException")
+
+    renewals.clear()
+    with pytest.raises(ClientError):
+        patient(wrong, sleep=lambda _: None, renew=lambda: renewals.append(1))
+    assert renewals == [1]
+
+
 def test_what_no_patience_helps_is_raised_at_once() -> None:
     calls: list[int] = []
 

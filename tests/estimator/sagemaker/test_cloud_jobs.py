@@ -88,18 +88,22 @@ def test_a_job_tells_about_itself(start: Callable[..., SageMakerJob]) -> None:
     assert len(job.metrics()) == 2
 
 
-def test_what_was_spent_so_far(start: Callable[..., SageMakerJob], fake: FakeSageMaker) -> None:
+def test_what_was_spent_so_far(
+    start: Callable[..., SageMakerJob], fake: FakeSageMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
     prices = PriceTable((Price("ml.g4dn.xlarge", "us-east-1", "training", 3.6, "made up", date(2026, 11, 22)),))
-    fake.script_training(states=["Starting", *["Training"] * 20, "Completed"], seconds=500, billable=100)
-    job = start(instances=2)
-    assert job.spent(prices) is None
-    assert job.status == "InProgress"
-    so_far = job.spent(prices)
-    assert so_far is not None
-    assert 0 <= so_far < 1
-    job.wait(logs=False)
-    assert job.spent(prices) == pytest.approx(0.2)
-    assert job.spent() is None
+    states = ["Starting", "Starting", *["Training"] * 20, "Completed"]
+    fake.script_training(states=states, seconds=500, billable=100)
+    name = start(instances=2).name
+    job = SageMakerJob.attach(name, fake.session(), prices=prices, poll_seconds=0)
+    so_far = [job.spent, job.spent, job.spent]
+    assert so_far[0] is None
+    assert so_far[-1] is not None
+    assert 0 <= so_far[-1] < 1
+    job.wait()
+    assert f"{name} cost about $0.200" in capsys.readouterr().out
+    assert job.spent == pytest.approx(0.2)
+    assert SageMakerJob.attach(job.name, fake.session()).spent is None
 
 
 def test_a_job_that_is_over_is_asked_for_once(start: Callable[..., SageMakerJob], fake: FakeSageMaker) -> None:
