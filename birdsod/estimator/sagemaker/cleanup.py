@@ -209,7 +209,10 @@ def _sorted_out(
     search: _Search, *, caller: str, everything: bool, age: timedelta | None
 ) -> tuple[list[Found], tuple[Cleaned, ...]]:
     """Return what is to go, in order, and what stays with the reason."""
-    own = {(LEDGER_TAG, search.ledger.id), (CALLER_TAG, caller)}
+    own = {(CALLER_TAG, caller)}
+    if search.ledger.path.exists():
+        # Looking makes no ledger where there is none, which may be a place that cannot be written.
+        own.add((LEDGER_TAG, search.ledger.id))
     going, kept = [], []
     for item in sorted(search.found, key=lambda item: KINDS.index(item.resource.kind)):
         if LEDGER_TAG not in item.tags:

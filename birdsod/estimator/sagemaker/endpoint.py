@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,12 @@ from birdsod.estimator.sagemaker.buckets import split_uri
 from birdsod.estimator.sagemaker.detector import SageMakerDetector, Site
 from birdsod.estimator.sagemaker.endings import pause
 from birdsod.estimator.sagemaker.faults import asking, is_missing
+from birdsod.estimator.sagemaker.findings import raise_errors, warnings_of
 from birdsod.estimator.sagemaker.hosting import Hosting, endpoint_config_request, endpoint_request, model_request
 from birdsod.estimator.sagemaker.invoking import log_group
 from birdsod.estimator.sagemaker.ledger import Ledger, Resource
 from birdsod.estimator.sagemaker.names import is_name, unique_name
+from birdsod.estimator.sagemaker.preflight_hosting import hosting_findings
 from birdsod.estimator.sagemaker.resources import described
 from birdsod.estimator.sagemaker.undertaking import Undertaking
 from birdsod.estimator.sagemaker.uploads import below, size_of
@@ -52,6 +55,7 @@ def deploy(  # noqa: PLR0913 - keyword-only: what is hosted, how, and where it i
     ledger: Ledger | None = None,
     name: str | None = None,
     wait: bool = True,
+    check: bool = True,
     poll_seconds: float = 10.0,
 ) -> SageMakerDetector:
     """Host a model archive.
@@ -76,6 +80,8 @@ def deploy(  # noqa: PLR0913 - keyword-only: what is hosted, how, and where it i
         Name of the endpoint; a new one if left out.
     wait : bool, default True
         Wait until it answers; otherwise return as soon as it is asked for.
+    check : bool, default True
+        Whether instance, quota, role and container are checked first, as far as the account lets us.
     poll_seconds : float, default 10.0
         Time between two looks.
 
@@ -84,10 +90,16 @@ def deploy(  # noqa: PLR0913 - keyword-only: what is hosted, how, and where it i
     SageMakerDetector
         To be used in a ``with`` block, or closed by hand.
 
+    Warns
+    -----
+    UserWarning
+        For each finding that one may live with.
+
     Raises
     ------
     PreflightError
-        If there is no such archive, or it lies in another region, or the name cannot be taken; nothing was made.
+        If there is no such archive, or it lies in another region, or the name cannot be taken, or the hosting would
+        fail; nothing was made.
     CloudError
         If the service refuses to create something.
     ServingError
@@ -95,9 +107,11 @@ def deploy(  # noqa: PLR0913 - keyword-only: what is hosted, how, and where it i
         after an interrupt, what was made is deleted before the error is raised.
     """
     how = hosting or Hosting()
-    check_artifact(cloud, artifact_uri)
     stem = unique_name("birdsod")
     endpoint = stem if name is None else _free_name(cloud, name, seconds=min(1.0, poll_seconds))
+    check_artifact(cloud, artifact_uri)
+    if check:
+        _check(cloud, artifact_uri, image, role, how)
     undertaking = Undertaking(cloud, ledger or Ledger(), tags=how.tags, poll_seconds=poll_seconds)
     try:
         site = _make(undertaking, stem, endpoint, how, artifact_uri=artifact_uri, image=image, role=role)
@@ -108,6 +122,13 @@ def deploy(  # noqa: PLR0913 - keyword-only: what is hosted, how, and where it i
         give_up(undertaking, error)
         raise
     return detector
+
+
+def _check(cloud: Cloud, artifact_uri: str, image: str, role: str, how: Hosting) -> None:
+    findings = hosting_findings(artifact_uri=artifact_uri, image=image, hosting=how, role=role, cloud=cloud)
+    raise_errors(findings)
+    for finding in warnings_of(findings):
+        warnings.warn(str(finding), UserWarning, stacklevel=4)
 
 
 def give_up(undertaking: Undertaking, error: BaseException) -> None:

@@ -81,7 +81,7 @@ class Undertaking:
                 create()
         except CloudError:
             # A request sent again after its answer was lost is refused, since the first one made it.
-            if not self._is_ours(resource):
+            if not self._was_made(resource):
                 raise
         self._planned[resource] = "ours"
         return resource
@@ -143,6 +143,13 @@ class Undertaking:
         else:
             del self._planned[resource]
             self.foreign = (*self.foreign, resource)
+
+    def _was_made(self, resource: Resource) -> bool:
+        try:
+            return self._is_ours(resource)
+        except CloudError:
+            # Why it was refused is what its user has to know.
+            return False
 
     def _is_ours(self, resource: Resource, *, exactly: bool = True) -> bool:
         seconds = min(1.0, self.poll_seconds)

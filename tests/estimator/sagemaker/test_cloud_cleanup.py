@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from birdsod.classes import ClassTable
 from birdsod.errors import CloudError
-from birdsod.estimator.sagemaker import CleanupReport, Cloud, Hosting, Ledger, Resource, SageMakerDetector
+from birdsod.estimator.sagemaker import CleanupReport, Cloud, Hosting, Ledger, Resource, SageMakerDetector, endings
 from birdsod.estimator.sagemaker.cleanup import cleanup
 from birdsod.estimator.sagemaker.endpoint import deploy
 from birdsod.estimator.sagemaker.regions import built_in_image
@@ -259,6 +260,13 @@ def test_what_is_on_the_ledger_for_another_place_is_told(fake: FakeSageMaker, cl
     assert len(Ledger().open_resources()) == 2
 
 
+def test_it_needs_no_ledger(cloud: Cloud, host: Callable[..., str], tmp_path: Path) -> None:
+    host()
+    (tmp_path / "file").touch()
+    nowhere = Ledger(tmp_path / "file" / "ledger.jsonl")
+    assert kinds(clean(cloud, ledger=nowhere).removed) == KINDS
+
+
 def test_a_note_that_cannot_be_checked_stays(fake: FakeSageMaker, cloud: Cloud) -> None:
     Ledger().plan(Resource("model", "birds", fake.region, fake.account))
     fake.fail("DescribeModel", "AccessDeniedException", "not allowed")
@@ -283,3 +291,59 @@ def test_a_model_on_the_ledger_is_found_whatever_its_name(fake: FakeSageMaker, c
     client.create_model(ModelName="wrens", ExecutionRoleArn=fake.role_arn, PrimaryContainer=container, Tags=tags)
     assert kinds(clean(cloud).removed) == ["model"]
     assert fake.alive() == []
+
+
+def transforming(fake: FakeSageMaker, cloud: Cloud, name: str) -> None:
+    """Start a transform job, as a process that is then gone."""
+    client: Any = cloud.sagemaker
+    tags = [{"Key": key, "Value": value} for key, value in Ledger().tags(cloud).items()]
+    cloud.s3.put_object(Bucket=fake.bucket, Key="in/0.jpg", Body=b"a photograph")
+    client.create_transform_job(
+        TransformJobName=name,
+        ModelName=name,
+        TransformInput={
+            "ContentType": "image/jpeg",
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{fake.bucket}/in/"}},
+        },
+        TransformOutput={"S3OutputPath": f"s3://{fake.bucket}/out"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        Tags=tags,
+    )
+
+
+def test_jobs_are_stopped_and_the_models_of_young_ones_stay(fake: FakeSageMaker, cloud: Cloud) -> None:
+    client: Any = cloud.sagemaker
+    tags = [{"Key": key, "Value": value} for key, value in Ledger().tags(cloud).items()]
+    container: Any = {"Image": built_in_image(fake.region), "ModelDataUrl": f"s3://{fake.bucket}/model.tar.gz"}
+    name = "birdsod-20260101-000000-abcd"
+    fake.elapse(-7201)
+    client.create_model(ModelName=name, ExecutionRoleArn=fake.role_arn, PrimaryContainer=container, Tags=tags)
+    fake.elapse(7201)
+    transforming(fake, cloud, name)
+    report = clean(cloud, older_than="2h")
+    assert report.removed == ()
+    assert [item.why.split()[0] for item in report.kept] == ["younger", "used"]
+    assert kinds(clean(cloud).removed) == ["transform-job", "model"]
+    assert fake.alive() == []
+
+
+def test_what_goes_while_it_is_looked_at_is_no_failure(
+    fake: FakeSageMaker, cloud: Cloud, host: Callable[..., str], tmp_path: Path
+) -> None:
+    host()
+    other = Ledger(tmp_path / "other.jsonl")
+    fake.fail("ListTags", "ValidationException", "Could not find resource")
+    fake.fail("DescribeEndpoint", "ValidationException", "Could not find endpoint")
+    report = clean(cloud, ledger=other)
+    assert (kinds(report.removed), report.failed) == (KINDS[1:], ())
+    assert kinds(clean(cloud, ledger=other).removed) == KINDS[:1]
+
+
+def test_the_pauses_of_many_who_wait_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    for _ in range(50):
+        endings.pause(10)
+    endings.pause(0)
+    assert len(set(slept)) == 50
+    assert all(8 <= seconds <= 12 for seconds in slept)

@@ -265,6 +265,18 @@ def test_an_artifact_that_is_not_there_is_found_before_anything_is_made(
     assert operations(fake) == []
 
 
+def test_a_hosting_that_would_fail_is_found_before_anything_is_made(
+    fake: FakeSageMaker, host: Callable[..., SageMakerDetector]
+) -> None:
+    with pytest.raises(PreflightError, match="retired"):
+        host(Hosting("ml.p2.xlarge"))
+    assert not any(name.startswith("Create") for name in operations(fake))
+    with host(Hosting("ml.p2.xlarge"), check=False) as detector:
+        assert detector.status == "InService"
+    with pytest.warns(UserWarning, match="hosting without servers"):
+        host(Hosting(serverless_memory_mb=2048)).close()
+
+
 def test_an_artifact_in_another_region_is_found_before_anything_is_made(
     fake: FakeSageMaker, host: Callable[..., SageMakerDetector]
 ) -> None:
@@ -342,6 +354,26 @@ def test_one_that_is_dropped_is_taken_down(fake: FakeSageMaker, host: Callable[.
     assert fake.alive() == []
 
 
+def test_one_that_is_dropped_and_cannot_be_taken_down_says_so(
+    fake: FakeSageMaker, host: Callable[..., SageMakerDetector]
+) -> None:
+    detector = host()
+    fake.fail("DeleteEndpoint", "AccessDeniedException", "not allowed")
+    with pytest.warns(ResourceWarning, match="still there: endpoint"):
+        del detector
+    assert len(Ledger().open_resources()) == 3
+
+
+def test_why_it_was_refused_is_told_even_if_nobody_tells_what_there_is(
+    fake: FakeSageMaker, host: Callable[..., SageMakerDetector]
+) -> None:
+    fake.fail("CreateEndpoint", "ResourceLimitExceeded", "The account-level service limit is 0")
+    fake.fail("DescribeEndpoint", "AccessDeniedException", "not allowed", times=2)
+    with pytest.raises(CloudError, match="limit is 0") as caught:
+        host()
+    assert "still there: endpoint" in caught.value.__notes__[0]
+
+
 def test_one_that_is_detached_stays_and_is_found_again(
     fake: FakeSageMaker, cloud: Cloud, host: Callable[..., SageMakerDetector]
 ) -> None:
@@ -364,6 +396,7 @@ def test_one_that_is_detached_stays_and_is_found_again(
     assert Ledger().open_resources() == ()
 
 
+@pytest.mark.filterwarnings("ignore:.*hosting without servers")
 @pytest.mark.parametrize("hosting", [Hosting(serverless_memory_mb=2048), Hosting(asynchronous=True)])
 def test_what_is_found_again_is_asked_as_before(
     fake: FakeSageMaker, cloud: Cloud, host: Callable[..., SageMakerDetector], hosting: Hosting

@@ -1,0 +1,80 @@
+"""A real model behind an endpoint and in a batch transform finds what it finds on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from birdsod.classes import ClassTable
+from birdsod.estimator.sagemaker import Cloud, Hosting
+from birdsod.estimator.sagemaker.endpoint import deploy
+from birdsod.estimator.sagemaker.transform import transform
+from birdsod.image import encode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from birdsod.detections import Detections
+    from birdsod.image import ImageSource
+    from birdsod.testing import FakeSageMaker
+
+torch = pytest.importorskip("torch")
+
+CLASSES = ClassTable((17, 36), ("017.Cardinal", "036.Northern_Flicker"))
+OWN = "123456789012.dkr.ecr.us-east-1.amazonaws.com/birds:1"
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a network that has learned nothing."""
+    from birdsod.hyperparameters import Hyperparameters
+    from birdsod.ssd import save_artifact
+    from birdsod.ssd.network import build_network
+
+    torch.manual_seed(0)
+    network = build_network("efficientnet-lite0", num_classes=2, image_shape=300, pretrained=False)
+    params = Hyperparameters(
+        num_classes=2, num_training_samples=8, mini_batch_size=8, base_network="efficientnet-lite0"
+    )
+    return save_artifact(tmp_path_factory.mktemp("model") / "model.tar.gz", network, params, CLASSES)
+
+
+def assert_same(found: Detections | None, expected: Detections) -> None:
+    assert found is not None
+    assert (found.width, found.height, found.classes) == (expected.width, expected.height, expected.classes)
+    np.testing.assert_array_equal(found.class_id, expected.class_id)
+    np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-5)
+    np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=1e-2)
+
+
+def test_the_cloud_finds_what_this_machine_finds(fake: FakeSageMaker, artifact: Path) -> None:
+    from birdsod.ssd import load_model
+
+    draw = np.random.default_rng(0)
+    images = [draw.integers(0, 256, (height, 120, 3), dtype=np.uint8) for height in (90, 100, 110)]
+    sources: list[ImageSource] = [images[0], encode(images[1]), encode(images[2], encoding=".png")]
+    expected = load_model(artifact).predict_batch(sources)
+    assert all(len(answer) for answer in expected)
+    cloud = Cloud.of(fake.session())
+    cloud.s3.upload_file(str(artifact), fake.bucket, "model.tar.gz")
+    uri = f"s3://{fake.bucket}/model.tar.gz"
+    for hosting in (Hosting(), Hosting(asynchronous=True)):
+        with deploy(
+            cloud,
+            artifact_uri=uri,
+            image=OWN,
+            role=fake.role_arn,
+            classes=CLASSES,
+            hosting=hosting,
+            poll_seconds=0,
+        ) as detector:
+            for found, wanted in zip(detector.predict_batch(sources), expected, strict=True):
+                assert_same(found, wanted)
+    done = transform(
+        cloud, images=sources, artifact_uri=uri, image=OWN, role=fake.role_arn, classes=CLASSES, poll_seconds=0
+    )
+    for answer, wanted in zip(done.detections, expected, strict=True):
+        assert_same(answer, wanted)
+    assert fake.alive() == []
