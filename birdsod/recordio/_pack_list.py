@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from birdsod import _files, lstwriter
+from birdsod.errors import ImageError
 from birdsod.recordio._channel import Run, Tally, append, check_filled, fill
 from birdsod.recordio._image_work import Task
 from birdsod.recordio._index import index_path
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from birdsod.errors import ListError
+    from birdsod.recordio._image_work import Answer
     from birdsod.recordio._packed import PackedChannel
+    from birdsod.recordio._values import RefusedImage
 
 __all__ = ["pack_list", "pack_rows"]
 
@@ -128,10 +132,11 @@ def pack_rows(
     names = [rec.name, index_path(rec).name]
     refuse_existing([rec.with_name(name) for name in names], overwrite=overwrite)
     tally = Tally()
-    tasks = _tasks(lst, root, tally, run, pack_label=pack_label)
+    rows = _Rows(lst, root, tally, run, pack_label=pack_label)
     with Staging(rec.parent) as staging:
         with writing(rec), contextlib.closing(Pair(*(staging.folder / name for name in names), hashing=True)) as pair:
-            fill(tasks, partial(append, pair, tally), run, name=rec.name, total=total)
+            fill(rows.tasks(), partial(rows.put, pair), run, name=rec.name, total=total)
+            tally.refused = rows.refused_in_order()
             check_filled(rec.name, tally.records, tally.refused, run, tally.listed, calls=3)
             hashes = pair.finish()
         channel = tally.channel(rec.stem, pair, run.options, lst=lst, hashes=(*hashes, _files.sha256(lst)))
@@ -139,17 +144,45 @@ def pack_rows(
     return channel.within(rec.parent)
 
 
-def _tasks(lst: Path, root: Path, tally: Tally, run: Run, *, pack_label: bool) -> Iterator[Task]:
-    def refuse(error: ListError, image_id: int | None = None, name: str | None = None) -> None:
-        if run.on_error == "raise":
-            raise error
-        tally.listed += 1
-        tally.refuse(image_id, str(error.value) if name is None else name, str(error))
+class _Rows:
+    """The rows of a list on their way: read ahead of those that are packed, so each refusal keeps its line."""
 
-    for row in lstwriter.rows(lst, on_skip=refuse):
-        label = row.label if pack_label else row.label[:1]
-        flaw = None if run.endless_labels else endless_label(label, lst, row.line)
-        if flaw is None:
-            yield Task(row.image_id, label, row.path, os.path.join(root, row.path))  # noqa: PTH118 - a fifth of the time
-        else:
-            refuse(flaw, row.image_id, row.path)
+    def __init__(self, lst: Path, root: Path, tally: Tally, run: Run, *, pack_label: bool) -> None:
+        self._lst = lst
+        self._root = root
+        self._tally = tally
+        self._run = run
+        self._pack_label = pack_label
+        self._under_way: deque[int] = deque()
+        self._refused_at: list[int] = []
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield the rows that can be packed."""
+        for row in lstwriter.rows(self._lst, on_skip=self._refuse):
+            label = row.label if self._pack_label else row.label[:1]
+            flaw = None if self._run.endless_labels else endless_label(label, self._lst, row.line)
+            if flaw is None:
+                self._under_way.append(row.line)
+                path = os.path.join(self._root, row.path)  # noqa: PTH118 - a fifth of the time
+                yield Task(row.image_id, label, row.path, path)
+            else:
+                self._refuse(flaw, row.image_id, row.path)
+
+    def put(self, pair: Pair, task: Task, answer: Answer) -> None:
+        """Put away the answer to the next of them."""
+        line = self._under_way.popleft()
+        if isinstance(answer, ImageError):
+            self._refused_at.append(line)
+        append(pair, self._tally, task, answer)
+
+    def refused_in_order(self) -> list[RefusedImage]:
+        """Return what was refused in the order of the list, however far ahead it was read."""
+        pairs = zip(self._refused_at, self._tally.refused, strict=True)
+        return [image for _, image in sorted(pairs, key=lambda pair: pair[0])]
+
+    def _refuse(self, error: ListError, image_id: int | None = None, name: str | None = None) -> None:
+        if self._run.on_error == "raise":
+            raise error
+        self._tally.listed += 1
+        self._refused_at.append(error.line or 0)
+        self._tally.refuse(image_id, str(error.value) if name is None else name, str(error))

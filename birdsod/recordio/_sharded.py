@@ -170,6 +170,30 @@ class Sharded:
         RecordError
             If a manifest is missing or malformed, two are of different runs, or a file is missing or contradicts
             its manifest; all that are missing or do not fit are named.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from birdsod import ClassTable, DetectionDataset, image
+        >>> from birdsod.recordio import pack
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> names = ["a.png", "b.png", "c.png"]
+        >>> for name in names:
+        ...     photo = image.encode(np.zeros((6, 8, 3), np.uint8), encoding=".png")
+        ...     _ = (Path(folder.name) / name).write_bytes(photo)
+        >>> birds = DetectionDataset.from_tables(
+        ...     {"image_id": [1, 2, 3], "path": names},
+        ...     {"image_id": [1], "class_id": [0], "xmin": [1], "ymin": [1], "xmax": [5], "ymax": [4]},
+        ...     root=folder.name,
+        ...     class_table=ClassTable((17,), ("017.Cardinal",)),
+        ... )
+        >>> for index in range(2):
+        ...     part = pack({"train": birds}, Path(folder.name) / "packed", shard=(index, 2))
+        >>> packed = Sharded.open(Path(folder.name) / "packed")
+        >>> [(shard.name, shard.records) for shard in packed.channels["train"].shards]
+        [('train-00000-of-00002', 1), ('train-00001-of-00002', 2)]
+        >>> folder.cleanup()
         """
         from birdsod.recordio._manifest import checked
         from birdsod.recordio._shard_manifest import read_shards

@@ -312,3 +312,13 @@ def test_answers_come_in_order_whoever_is_first() -> None:
     with _pipeline.workers(3) as (executor, ahead):
         found = list(_pipeline.in_order(str, iter(range(100)), executor=executor, ahead=ahead))
     assert found == [str(k) for k in range(100)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_refused_rows_and_images_stand_in_the_order_of_the_list(tmp_path: Path, jobs: int) -> None:
+    rows = ["z_empty.jpg", None, "d_noise_64x64.jpg", "z_empty.jpg", None, "z_empty.jpg", None]
+    text = [f"{k}\t1\t{name}\n" if name else f"no row {k}\n" for k, name in enumerate(rows * 3)]
+    (tmp_path / "list.lst").write_text("".join(text))
+    packed = pack_list(tmp_path / "list.lst", root=GOLDEN, jobs=jobs, on_error="collect")
+    refused = [image.name if image.image_id is None else image.image_id for image in packed.refused]
+    assert refused == [k if name else f"no row {k}" for k, name in enumerate(rows * 3) if name != "d_noise_64x64.jpg"]
