@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from birdsod.recordio._im2rec import im2rec
     from birdsod.recordio._label import DetectionLabel
     from birdsod.recordio._list_making import MadeLists, make_lists
+    from birdsod.recordio._merge import merge
     from birdsod.recordio._options import OnError, PackOptions
     from birdsod.recordio._pack import pack
     from birdsod.recordio._pack_list import pack_list
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from birdsod.recordio._reindex import reindex
     from birdsod.recordio._repair import LeftOut, Repaired, repair
     from birdsod.recordio._sharded import Shard, Sharded, ShardedChannel
+    from birdsod.recordio._stored import Stored, StoredChannel
     from birdsod.recordio._unpack import Inexact, Unpacked, unpack
     from birdsod.recordio._values import DroppedBox, RefusedImage
     from birdsod.recordio._verify import verify
@@ -58,10 +60,13 @@ __all__ = [
     "Shard",
     "Sharded",
     "ShardedChannel",
+    "Stored",
+    "StoredChannel",
     "Unpacked",
     "Verification",
     "im2rec",
     "make_lists",
+    "merge",
     "pack",
     "pack_list",
     "reindex",
@@ -96,10 +101,13 @@ _HOME = {
     "Shard": "_sharded",
     "Sharded": "_sharded",
     "ShardedChannel": "_sharded",
+    "Stored": "_stored",
+    "StoredChannel": "_stored",
     "Unpacked": "_unpack",
     "Verification": "_findings",
     "im2rec": "_im2rec",
     "make_lists": "_list_making",
+    "merge": "_merge",
     "pack": "_pack",
     "pack_list": "_pack_list",
     "reindex": "_reindex",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from birdsod import _files
@@ -39,6 +40,7 @@ SCHEMA = 1
 """Of this manifest and of that of shards."""
 
 _AGAIN = "pack again"
+_BLOCK = 1 << 20
 _NUMBERS = ("listed", "records", "objects", "most_objects", "longest_label", "bytes")
 _HASHES = ("sha256", "idx_sha256", "lst_sha256")
 
@@ -102,8 +104,11 @@ def told(path: Path) -> Iterator[None]:
         raise RecordError(f"{path.name} is malformed", path=path, cause=cause, cure=_AGAIN) from error
 
 
-def checked(channel: PackedChannel, *, verify: bool) -> None:
-    """Check that the files of a channel are there and have the size, or the hash, that they were packed with."""
+def checked(channel: PackedChannel, *, verify: bool) -> PackedChannel:
+    """Check that the files of a channel are there and have the size, or the hash, that they were packed with.
+
+    Returns the channel, with the hash of its record file also where the manifest knows only those of its stretches.
+    """
     for path in (channel.lst, channel.rec, channel.idx):
         if not path.is_file():
             raise RecordError("a packed file is missing", path=path, cause="it was moved or deleted", cure=_AGAIN)
@@ -111,13 +116,34 @@ def checked(channel: PackedChannel, *, verify: bool) -> None:
     if size != channel.bytes:
         message = f"the record file has {size} bytes, {channel.bytes} were packed"
         raise RecordError(message, path=channel.rec, cause="it was replaced or cut short", cure=_AGAIN)
+    if channel.stretches:
+        channel = replace(channel, sha256=_hash_of_stretches(channel), stretches=())
     if not verify:
-        return
+        return channel
     for path, expected in zip((channel.rec, channel.idx, channel.lst), _hashes(channel), strict=True):
         found = _files.sha256(path)
         if found != expected:
             message = f"the file has SHA-256 {found}, {expected} was packed"
             raise RecordError(message, path=path, cause="it was changed after packing", cure=_AGAIN)
+    return channel
+
+
+def _hash_of_stretches(channel: PackedChannel) -> str:
+    """Return the SHA-256 of a record file after comparing those of its stretches."""
+    whole = hashlib.sha256()
+    begin = 0
+    with channel.rec.open("rb") as stream:
+        for size, expected in channel.stretches:
+            own, left = hashlib.sha256(), size
+            while left and (block := stream.read(min(left, _BLOCK))):
+                own.update(block)
+                whole.update(block)
+                left -= len(block)
+            if own.hexdigest() != expected:
+                message = f"the bytes from {begin} to {begin + size} have SHA-256 {own.hexdigest()}, not {expected}"
+                raise RecordError(message, path=channel.rec, cause="it was changed after packing", cure=_AGAIN)
+            begin += size
+    return whole.hexdigest()
 
 
 def _hashes(channel: PackedChannel) -> tuple[str, ...]:
@@ -126,8 +152,11 @@ def _hashes(channel: PackedChannel) -> tuple[str, ...]:
 
 def channel_json(channel: PackedChannel) -> dict[str, object]:
     """Return the row of a channel, or of a shard."""
+    # Nobody has read the whole file that such stretches vouch for.
+    pieces = {"sha256": None, "stretches": [list(pair) for pair in channel.stretches]} if channel.stretches else {}
     return {
         **{name: getattr(channel, name) for name in (*_NUMBERS, *_HASHES)},
+        **pieces,
         "options": asdict(channel.options),
         **{name: [asdict(row) for row in getattr(channel, name)] for name in ("clipped", "dropped", "refused")},
     }
@@ -139,9 +168,20 @@ def fields(folder: Path, stem: str, row: Mapping[str, Any]) -> dict[str, Any]:
         **{ending: folder / f"{stem}.{ending}" for ending in ("lst", "rec", "idx")},
         **{name: int(row[name]) for name in _NUMBERS},
         **{name: str(row[name]) for name in _HASHES},
+        **_stretches(row),
         "options": PackOptions(**row["options"]),
         **notes(row),
     }
+
+
+def _stretches(row: Mapping[str, Any]) -> dict[str, Any]:
+    if row["sha256"] is not None:
+        return {}
+    stretches = tuple((int(size), str(sha256)) for size, sha256 in row["stretches"])
+    if sum(size for size, _ in stretches) != int(row["bytes"]) or any(size < 0 for size, _ in stretches):
+        message = "the stretches are not the whole file"
+        raise ValueError(message)
+    return {"sha256": "", "stretches": stretches}
 
 
 def notes(row: Mapping[str, Any]) -> Notes:

@@ -59,6 +59,9 @@ class PackedChannel:
         Boxes of which a centre crop left nothing.
     refused : tuple of RefusedImage
         Images that are not in the file, each with its reason.
+    stretches : tuple of (int, str)
+        Sizes and SHA-256 of what the record file was merged of, where nobody has read the whole: then ``sha256`` is
+        empty until :meth:`Packed.open` has.
 
     Raises
     ------
@@ -83,6 +86,7 @@ class PackedChannel:
     clipped: tuple[ClippedBox, ...] = ()
     dropped: tuple[DroppedBox, ...] = ()
     refused: tuple[RefusedImage, ...] = ()
+    stretches: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.records + len(self.refused) != self.listed:
@@ -172,9 +176,8 @@ class Packed:
 
         folder = Path(os.path.abspath(directory))  # noqa: PTH100 - resolve() would follow links and rename the files
         channels, class_table = read_manifest(folder)
-        for channel in channels.values():
-            checked(channel, verify=verify)
-        return cls(folder, channels, class_table)
+        found = {name: checked(channel, verify=verify) for name, channel in channels.items()}
+        return cls(folder, found, class_table)
 
     @property
     def most_objects(self) -> int:

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["SHARDS", "is_shard_file", "part_name", "read_shards", "shard_files", "shard_stem", "shards_text"]
+__all__ = [
+    "SHARDS",
+    "is_manifest",
+    "is_shard_file",
+    "part_name",
+    "read_shards",
+    "shard_files",
+    "shard_stem",
+    "shards_text",
+]
 
 SHARDS = "shards.json"
 _PART = re.compile(r"shards-\d{5}-of-\d{5}\.json")
@@ -31,6 +40,11 @@ class _Part(NamedTuple):
     path: Path
     channels: dict[str, ShardedChannel]
     class_table: ClassTable
+
+
+def is_manifest(file: str) -> bool:
+    """Say whether a file has the name of the manifest of a job."""
+    return _PART.fullmatch(file) is not None
 
 
 def part_name(index: int, of: int) -> str:
@@ -84,7 +98,7 @@ def read_shards(folder: Path) -> tuple[dict[str, ShardedChannel], ClassTable]:
 
 
 def _parts_in(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if _PART.fullmatch(path.name)] if folder.is_dir() else []
+    return [path for path in folder.iterdir() if is_manifest(path.name)] if folder.is_dir() else []
 
 
 def _shard_json(shard: Shard) -> dict[str, object]:

@@ -1,0 +1,168 @@
+"""A prefix of a bucket in the object store, and what its refusals mean."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from birdsod.errors import CloudError, MissingDependencyError, RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import boto3
+    from mypy_boto3_s3.client import S3Client
+
+__all__ = ["Found", "Prefix", "asking", "s3_client"]
+
+_URI = re.compile(r"s3://(?P<bucket>[^/]+)/?(?P<key>.*)", re.DOTALL)
+_MANIFEST = re.compile(r"shards[^/]*\.json")
+_ATTEMPTS = 8
+_READS = 4
+_READ_SECONDS = 120
+_POOL = 50
+_DENIED = "ask for the rights to list, read, write and delete there"
+_CURES = {
+    "NoSuchBucket": "give an existing bucket",
+    "AccessDenied": _DENIED,
+    "403": _DENIED,
+    "NoCredentialsError": "run `aws configure` or `aws sso login`, or pass session=boto3.Session(profile_name=...)",
+    "PreconditionFailed": "it was replaced meanwhile: merge again when nobody writes there",
+    "NoSuchKey": "it was deleted meanwhile: merge again when nobody writes there",
+}
+
+
+class Found(NamedTuple):
+    """An object as it is listed."""
+
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefix:
+    """A folder of the store.
+
+    Parameters
+    ----------
+    client : S3Client
+        Who asks.
+    bucket : str
+        The bucket.
+    prefix : str
+        How the keys begin: empty, or with a slash at the end.
+    """
+
+    client: S3Client
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def of(cls, client: S3Client, uri: str) -> Prefix:
+        """Return the prefix that an address, or that of a manifest, names."""
+        match = _URI.fullmatch(uri)
+        if match is None:
+            raise RecordError("this is no address in the store", value=uri, cure="give s3://bucket/prefix/")
+        folder, slash, name = match["key"].rpartition("/")
+        key = folder + slash if _MANIFEST.fullmatch(name) else match["key"]
+        return cls(client, match["bucket"], key.rstrip("/") + "/" if key.strip("/") else "")
+
+    @property
+    def uri(self) -> str:
+        """Its address, with the last slash."""
+        return f"s3://{self.bucket}/{self.prefix}"
+
+    def key(self, name: str) -> str:
+        """Return the key of an object."""
+        return self.prefix + name
+
+    def listing(self) -> dict[str, Found]:
+        """Return the objects right below."""
+        with asking("list", self.uri):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self.prefix, Delimiter="/"
+            )
+            rows = [row for page in pages for row in page.get("Contents", [])]
+        return {row["Key"].removeprefix(self.prefix): Found(row["Size"], row["ETag"]) for row in rows}
+
+    def read(self, name: str, found: Found, begin: int = 0, end: int | None = None) -> bytes:
+        """Return the bytes of an object as it was listed, or a stretch of them."""
+        wanted = found.size if end is None else end
+        # A range of nothing is none that the store knows.
+        if begin >= wanted:
+            return b""
+        with asking("read", self.uri + name):
+            data = self._read(name, found, begin, wanted)
+        if len(data) != wanted - begin:
+            message = f"{len(data)} bytes came where {wanted - begin} were asked for"
+            raise CloudError(message, path=self.uri + name, cure=_CURES["PreconditionFailed"])
+        return data
+
+    def _read(self, name: str, found: Found, begin: int, end: int) -> bytes:
+        from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+        wanted = f"bytes={begin}-{end - 1}"
+        for attempt in range(1, _READS + 1):
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.key(name), Range=wanted, IfMatch=found.etag)
+            try:
+                return answer["Body"].read()
+            except (HTTPClientError, IncompleteReadError):
+                # Once the answer has begun, boto3 does not ask again.
+                if attempt == _READS:
+                    raise
+        raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small object."""
+        with asking("write", self.uri + name):
+            self.client.put_object(Bucket=self.bucket, Key=self.key(name), Body=data)
+
+    def delete(self, name: str) -> None:
+        """Delete an object; one that is not there is none the less gone."""
+        with asking("delete", self.uri + name):
+            self.client.delete_object(Bucket=self.bucket, Key=self.key(name))
+
+
+def s3_client(session: boto3.Session | None) -> S3Client:
+    """Return a client that asks again where the store is too busy.
+
+    Raises
+    ------
+    MissingDependencyError
+        If boto3 is not installed.
+    """
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError as error:
+        raise MissingDependencyError("boto3 is not installed", cure='pip install "birdsod[cloud]"') from error
+
+    config = Config(
+        retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
+        read_timeout=_READ_SECONDS,
+        max_pool_connections=_POOL,
+    )
+    with asking("open a client of", "S3"):
+        found = session or boto3.DEFAULT_SESSION or boto3.Session()
+        return found.client("s3", config=config)
+
+
+@contextlib.contextmanager
+def asking(action: str, what: str) -> Iterator[None]:
+    """Turn what boto3 raises into an error with the store's code."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError, Boto3Error) as error:
+        code = _code_of(error)
+        words = " ".join(str(error).split()).rstrip(".")
+        raise CloudError(f"cannot {action} {what}: {words}", value=code, cure=_CURES.get(code)) from error
+
+
+def _code_of(error: Exception) -> str:
+    response: Any = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code") or type(error).__name__)
