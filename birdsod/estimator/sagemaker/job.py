@@ -139,8 +139,8 @@ class SageMakerJob(JobFacts):
                     renew=self.cloud.renewed,
                 )
         except CloudError:
-            # It may have come to its end by itself just now.
-            if self.status not in OVER:
+            # It may have come to its end by itself just now, or someone else has stopped it.
+            if self.status not in {*OVER, "Stopping"}:
                 raise
         while self.status not in OVER:
             pause(self.poll_seconds)

@@ -1,20 +1,14 @@
-"""From packed data to a training job: what is asked for, in which order, and what is left when it goes wrong."""
+"""From packed data to a training job: what is checked, asked for and told."""
 
 from __future__ import annotations
 
-import io
 import json
-import signal
-import tarfile
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.validate import ParamValidator
 
-from birdsod.classes import ClassTable
-from birdsod.dataset import synthetic_birds
 from birdsod.errors import CloudError, HyperparameterError, PreflightError, TrainingError
 from birdsod.estimator import Estimator, SageMakerEstimator, SageMakerJob
 from birdsod.estimator.sagemaker import ChannelPlan, UploadedInputs
@@ -24,9 +18,6 @@ from birdsod.estimator.sagemaker.ledger import Ledger, Resource
 from birdsod.estimator.sagemaker.price_table import PriceTable
 from birdsod.estimator.sagemaker.requests import RECORDIO
 from birdsod.estimator.sagemaker.session import Cloud
-from birdsod.hyperparameters import Hyperparameters
-from birdsod.recordio import pack
-from birdsod.testing._fake_sagemaker.fake import AliveResource
 from birdsod.viz import plot_map
 
 if TYPE_CHECKING:
@@ -37,25 +28,6 @@ if TYPE_CHECKING:
     from birdsod.testing import FakeSageMaker
 
 OWN = "123456789012.dkr.ecr.us-east-1.amazonaws.com/birds:1"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Packed:
-    birds = synthetic_birds(tmp_path_factory.mktemp("made-up") / "birds", seed=1, classes=2, per_class=6)
-    train, validation = birds.split()
-    return pack({"train": train, "validation": validation}, tmp_path_factory.mktemp("work") / "packed", resize=300)
-
-
-@pytest.fixture
-def make(fake: FakeSageMaker, data: Packed) -> Callable[..., SageMakerEstimator]:
-    def estimator(**options: Any) -> SageMakerEstimator:
-        network = options.pop("base_network", "resnet-50")
-        given = {"base_network": network, "epochs": 3, **options.pop("params", {})}
-        params = Hyperparameters.for_data(data, **given)
-        settings = {"role": fake.role_arn, "session": fake.session(), "poll_seconds": 0, **options}
-        return SageMakerEstimator(params, **settings)
-
-    return estimator
 
 
 def operations(fake: FakeSageMaker) -> list[str]:
@@ -246,287 +218,6 @@ def test_a_limit_of_cost_refuses(make: Callable[..., SageMakerEstimator], data: 
     with pytest.raises(PreflightError, match="may cost"):
         make(max_cost=1.0, prices=prices).fit(data)
     assert make(max_cost=3.0, prices=prices).fit(data, logs=False).status == "Completed"
-
-
-# When it goes wrong
-
-
-def test_a_refused_job_leaves_the_ledger_clean(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
-) -> None:
-    fake.fail("CreateTrainingJob", "ResourceLimitExceeded", "limit 0")
-    with pytest.raises(CloudError, match="Service Quotas") as caught:
-        make().fit(data)
-    assert caught.value.value == "ResourceLimitExceeded"
-    assert Ledger().open_resources() == ()
-    assert fake.alive() == []
-
-
-def test_a_request_that_was_heard_twice_is_one_job(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
-) -> None:
-    estimator = make()
-    inner = estimator.cloud.sagemaker
-
-    def twice(params: dict[str, Any], **_: Any) -> None:
-        if not ended:
-            ended.append(True)
-            fake.session().client("sagemaker").create_training_job(**json.loads(params["body"]))
-
-    ended: list[bool] = []
-    inner.meta.events.register("before-call.sagemaker.CreateTrainingJob", twice)
-    job = estimator.fit(data, logs=False)
-    assert job.status == "Completed"
-    assert operations(fake).count("CreateTrainingJob") == 2
-
-
-def test_a_failure_tells_the_reason_and_what_led_to_it(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
-) -> None:
-    fake.script_training(
-        log=["first", "what led to it"],
-        failure="ClientError: Please look at the log. , exit code: 2",
-    )
-    with pytest.raises(TrainingError) as caught:
-        make().fit(data, logs=False)
-    error = caught.value
-    assert "ClientError: Please look at the log" in error.message
-    assert str(error.cause).startswith("Customer Error: ")
-    assert "what led to it" in str(error.cause)
-    assert Ledger().open_resources() == ()
-    assert fake.alive() == []
-
-
-def test_ctrl_c_stops_the_job_and_says_so(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fake.script_training(states=["Starting", *["Training"] * 50, "Completed"])
-    estimator = make()
-
-    def interrupt(**_: Any) -> None:
-        if operations(fake).count("DescribeTrainingJob") == 3:
-            signal.raise_signal(signal.SIGINT)
-
-    estimator.cloud.sagemaker.meta.events.register("after-call.sagemaker.DescribeTrainingJob", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        estimator.fit(data)
-    name = created(fake)["TrainingJobName"]
-    assert f"stopping {name}" in capsys.readouterr().out
-    assert estimator.attach(name).status == "Stopped"
-    assert fake.alive() == []
-    assert Ledger().open_resources() == ()
-
-
-@pytest.mark.parametrize("moment", ["before-call", "after-call"])
-def test_an_interrupt_around_the_creation_leaves_nothing(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed, moment: str
-) -> None:
-    estimator = make()
-
-    def interrupt(**_: Any) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    estimator.cloud.sagemaker.meta.events.register(f"{moment}.sagemaker.CreateTrainingJob", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        estimator.fit(data, logs=False)
-    assert fake.alive() == []
-    assert Ledger().open_resources() == ()
-
-
-def test_a_job_that_cannot_be_ended_is_told_and_stays_on_the_ledger(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fake.script_training(states=["Starting", *["Training"] * 50, "Completed"])
-    fake.fail("StopTrainingJob", "AccessDeniedException", times=50)
-    estimator = make()
-
-    def interrupt(**_: Any) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    estimator.cloud.sagemaker.meta.events.register("after-call.sagemaker.CreateTrainingJob", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        estimator.fit(data, logs=False)
-    assert "`birdsod cleanup` ends it" in capsys.readouterr().out
-    (entry,) = Ledger().open_resources()
-    assert entry.resource.name == created(fake)["TrainingJobName"]
-
-
-def test_a_service_that_falls_silent_leaves_the_job_running(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
-) -> None:
-    fake.script_training(states=["Starting", *["Training"] * 8, "Completed"])
-    fake.fail("DescribeTrainingJob", "AccessDeniedException", "no more", times=1, after=2)
-    estimator = make()
-    with pytest.raises(CloudError, match="the job goes on: attach") as caught:
-        estimator.fit(data, logs=False)
-    name = created(fake)["TrainingJobName"]
-    assert name in str(caught.value.cure)
-    assert fake.alive() == [AliveResource("training-job", name)]
-    assert [entry.resource.name for entry in Ledger().open_resources()] == [name]
-    job = estimator.attach(name)
-    job.wait(logs=False)
-    assert job.status == "Completed"
-    assert Ledger().open_resources() == ()
-
-
-def test_expired_credentials_are_survived(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
-) -> None:
-    fake.script_training(states=["Starting", *["Training"] * 5, "Completed"])
-    fake.fail("DescribeTrainingJob", "ExpiredTokenException", times=2, after=2)
-    estimator = make()
-    before = estimator.cloud.sagemaker
-    assert estimator.fit(data, logs=False).status == "Completed"
-    assert estimator.cloud.sagemaker is not before
-
-
-# What it starts from
-
-
-def trained(fake: FakeSageMaker, make: Callable[..., SageMakerEstimator], data: Packed) -> SageMakerJob:
-    _ = fake
-    return make().fit(data, logs=False)
-
-
-def channel(request: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(each for each in request["InputDataConfig"] if each["ChannelName"] == name)
-    return found
-
-
-def test_training_goes_on_from_a_job(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
-) -> None:
-    seed = trained(fake, make, data)
-    estimator = make(model=seed)
-    assert estimator.check(data) == ()
-    estimator.fit(data, logs=False)
-    given = channel(created(fake), "model")
-    assert given["ContentType"] == "application/x-sagemaker-model"
-    assert given["DataSource"]["S3DataSource"]["S3Uri"] == seed.artifact_uri
-
-
-def test_training_goes_on_from_an_address_or_a_file(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
-) -> None:
-    seed = trained(fake, make, data)
-    assert make(model=seed.artifact_uri).fit(data, logs=False).status == "Completed"
-    estimator = make(model=seed.artifact)
-    estimator.fit(data, logs=False)
-    uri = channel(created(fake), "model")["DataSource"]["S3DataSource"]["S3Uri"]
-    assert uri.startswith(f"s3://{fake.bucket}/birdsod/seeds/")
-    assert uri.endswith("/model.tar.gz")
-
-
-@pytest.mark.parametrize("kind", ["job", "uri", "file"])
-def test_another_network_is_refused(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed, kind: str
-) -> None:
-    seed = trained(fake, make, data)
-    model = {"job": seed, "uri": seed.artifact_uri, "file": seed.artifact}[kind]
-    before = operations(fake).count("CreateTrainingJob")
-    with pytest.raises(PreflightError, match="base_network") as caught:
-        make(model=model, base_network="vgg-16").fit(data)
-    assert caught.value.value == ["seed-network"]
-    assert operations(fake).count("CreateTrainingJob") == before
-
-
-@pytest.mark.parametrize("kind", ["job", "uri"])
-def test_other_classes_by_the_same_numbers_are_warned_of(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed, kind: str
-) -> None:
-    seed = trained(fake, make, data)
-    other = replace(data, class_table=ClassTable((2, 1), tuple(reversed(data.class_table.names))))
-    (finding,) = make(model=seed if kind == "job" else seed.artifact_uri).check(other)
-    assert (finding.kind, finding.severity) == ("seed-classes", "warning")
-
-
-def test_what_cannot_be_started_from(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed, tmp_path: Path
-) -> None:
-    with pytest.raises(CloudError, match="no model to start from"):
-        make(model=tmp_path / "none.tar.gz").check(data)
-    with pytest.raises(CloudError, match="this is no model"):
-        make(model=7).check(data)
-    broken = tmp_path / "model.tar.gz"
-    broken.write_bytes(b"no archive")
-    findings = make(model=broken).check(data)
-    assert [finding.kind for finding in findings] == ["seed-archive"]
-    fake.script_training(states=["Starting", "Stopping", "Stopped"])
-    stopped = make().fit(data, logs=False)
-    with pytest.raises(TrainingError, match="has no model"):
-        make(model=stopped).check(data)
-    # An address that no job of ours has written is preflight's to open.
-    kinds = [finding.kind for finding in make(model=f"s3://{fake.bucket}/none.tar.gz").check(data)]
-    assert kinds == ["missing-object"]
-
-
-def archive(path: Path, **members: object) -> Path:
-    """A model archive with these JSON files."""
-    with tarfile.open(path, "w:gz") as packed:
-        for name, value in members.items():
-            body = value if isinstance(value, bytes) else json.dumps(value).encode()
-            entry = tarfile.TarInfo(f"{name}.json")
-            entry.size = len(body)
-            packed.addfile(entry, io.BytesIO(body))
-    return path
-
-
-def test_a_local_archive_is_opened_without_trust(
-    make: Callable[..., SageMakerEstimator], data: Packed, tmp_path: Path
-) -> None:
-    trained_with = {"base_network": "resnet-50", "num_classes": "2"}
-    other = ClassTable((5, 6), ("a", "b")).to_json()
-
-    def kinds(**members: object) -> list[tuple[str, str]]:
-        model = archive(tmp_path / "model.tar.gz", **members)
-        return [(finding.kind, finding.severity) for finding in make(model=model).check(data)]
-
-    assert kinds(hyperparams=trained_with) == []
-    assert kinds(hyperparams=trained_with, classes=data.class_table.to_json()) == []
-    assert kinds(hyperparams=trained_with, classes=other) == [("seed-classes", "warning")]
-    # Class names only help: those that cannot be read say nothing.
-    assert kinds(hyperparams=trained_with, classes=b"{") == []
-    assert kinds(hyperparams=trained_with, classes={}) == []
-    assert kinds(hyperparams={**trained_with, "num_classes": "5"}) == [("seed-classes", "error")]
-    assert kinds(hyperparams=b"{") == [("seed-archive", "error")]
-
-
-def test_a_job_of_another_engine_is_a_start_too(
-    make: Callable[..., SageMakerEstimator], data: Packed, tmp_path: Path
-) -> None:
-    model = archive(tmp_path / "model.tar.gz", hyperparams={"base_network": "resnet-50", "num_classes": "2"})
-    job = SimpleNamespace(classes=data.class_table, artifact=model)
-    estimator = make(model=job)
-    assert estimator.check(data) == ()
-    uploads: Any = estimator.requests(data)["uploads"]
-    assert uploads[-1]["file"] == str(model)
-
-
-def test_a_record_that_may_not_be_read_is_no_hindrance(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
-) -> None:
-    seed = trained(fake, make, data)
-    fake.session().client("s3").put_object(Bucket=fake.bucket, Key=f"birdsod/jobs/{seed.name}/birdsod.json", Body=b"{")
-    assert make(model=seed.artifact_uri).check(data) == ()
-
-
-# Tuning
-
-
-def test_tuning_starts_from_the_same_estimator(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
-) -> None:
-    found = make().tune(data, jobs=2, parallel=1)
-    assert found.status == "Completed"
-    assert "CreateHyperParameterTuningJob" in operations(fake)
-    assert fake.alive() == []
-    assert make().tune(data, jobs=1, parallel=1, wait=False, check=False).name != found.name
-    with pytest.raises(PreflightError, match="price is not known"):
-        make(max_cost=1.0).tune(data)
-    with pytest.raises(PreflightError, match="image="):
-        make(base_network="efficientnet-lite0").tune(data)
-    with pytest.raises(HyperparameterError, match="needs jobs"):
-        make().tune(data, jobs=0)
 
 
 # Own containers, and data that are there

@@ -134,6 +134,14 @@ def test_a_job_may_end_while_it_is_told_to_stop(start: Callable[..., SageMakerJo
     assert job.status == "Completed"
 
 
+def test_someone_else_may_have_stopped_the_job(start: Callable[..., SageMakerJob], fake: FakeSageMaker) -> None:
+    fake.script_training(states=["Starting", *["Stopping"] * 3, "Stopped"])
+    fake.fail("StopTrainingJob", "ValidationException", "The request was rejected because the job is stopping")
+    job = start()
+    job.stop()
+    assert job.status == "Stopped"
+
+
 def test_a_job_that_may_not_be_stopped(start: Callable[..., SageMakerJob], fake: FakeSageMaker) -> None:
     fake.script_training(states=["Starting", *["Training"] * 20, "Completed"])
     fake.fail("StopTrainingJob", "AccessDeniedException")
