@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -11,6 +13,7 @@ import pytest
 from botocore.config import Config
 
 from birdsod.testing import FakeSageMaker
+from birdsod.testing._fake_sagemaker.shapes import problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
 IMAGE = "811284229777.dkr.ecr.us-east-1.amazonaws.com/object-detection:1"
 OWN = "123456789012.dkr.ecr.us-east-1.amazonaws.com/birdsod:1"
 HYPERPARAMETERS = {"num_classes": "2", "num_training_samples": "16", "epochs": "3", "mini_batch_size": "8"}
+
+
+def _check_answer(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+    """Hold an answer against the model of the service, as the fake holds requests; boto3 takes anything."""
+    if response_dict["status_code"] == HTTPStatus.OK and operation_model.output_shape is not None:
+        found = problems(operation_model.output_shape, json.loads(response_dict["body"]), "")
+        # The model demands it of every job; the service leaves it out while a job runs, and where it failed.
+        assert [problem for problem in found if "Value null at 'modelArtifacts'" not in problem] == []
 
 
 class Account:
@@ -34,6 +45,8 @@ class Account:
             session.client(name, config=once)
             for name in ("sagemaker", "sagemaker-runtime", "s3", "logs", "service-quotas")
         )
+        for client in (self.sagemaker, self.logs, self.quotas):
+            client.meta.events.register("before-parse", _check_answer)
         for name in ("train", "validation"):
             self.put(f"data/{name}/{name}.rec", b"records")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from botocore.model import ServiceModel, Shape
 
-__all__ = ["check_request", "compiled", "service_model"]
+__all__ = ["check_request", "compiled", "problems", "service_model"]
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -79,13 +79,33 @@ def check_request(service: str, operation: str, request: Mapping[str, Any]) -> N
         With all that is wrong.
     """
     shape = service_model(service).operation_model(operation).input_shape
-    problems = [] if shape is None else list(_problems(shape, request, ""))
-    if problems:
-        count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected: "
-        raise invalid(count + "; ".join(problems))
+    found = [] if shape is None else list(problems(shape, request, ""))
+    if found:
+        count = f"{len(found)} validation error{'s' if len(found) > 1 else ''} detected: "
+        raise invalid(count + "; ".join(found))
 
 
-def _problems(shape: Shape, value: Any, place: str) -> Iterator[str]:  # noqa: ANN401 - whatever was sent
+def problems(shape: Shape, value: Any, place: str) -> Iterator[str]:  # noqa: ANN401 - whatever was sent
+    """Yield what does not fit.
+
+    Parameters
+    ----------
+    shape : botocore.model.Shape
+        What it should be.
+    value : object
+        What was sent.
+    place : str
+        Where in the request it stands.
+
+    Yields
+    ------
+    str
+
+    Raises
+    ------
+    ServiceError
+        If it is of another type.
+    """
     kind = shape.type_name
     if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
         message = f"{type(value).__name__} at '{place}' can not be converted to {kind}"
@@ -97,13 +117,13 @@ def _problems(shape: Shape, value: Any, place: str) -> Iterator[str]:  # noqa: A
 
 def _list(shape: Any, value: Sequence[Any], place: str) -> Iterator[str]:  # noqa: ANN401 - of a list
     for number, member in enumerate(value, start=1):
-        yield from _problems(shape.member, member, f"{place}.{number}.member")
+        yield from problems(shape.member, member, f"{place}.{number}.member")
 
 
 def _map(shape: Any, value: Mapping[str, Any], place: str) -> Iterator[str]:  # noqa: ANN401 - of a map
     for key, member in value.items():
-        yield from _problems(shape.key, key, f"{place}.key")
-        yield from _problems(shape.value, member, f"{place}.{key}.value")
+        yield from problems(shape.key, key, f"{place}.key")
+        yield from problems(shape.value, member, f"{place}.{key}.value")
 
 
 def _structure(shape: Any, value: Mapping[str, Any], place: str) -> Iterator[str]:  # noqa: ANN401 - of a structure
@@ -115,7 +135,7 @@ def _structure(shape: Any, value: Mapping[str, Any], place: str) -> Iterator[str
         if name not in members:
             yield f"Unknown member '{_at(place, name)}', must be one of: {', '.join(members)}"
         elif member is not None:
-            yield from _problems(members[name], member, _at(place, name))
+            yield from problems(members[name], member, _at(place, name))
 
 
 _PARTS: Mapping[str, Callable[[Any, Any, str], Iterator[str]]] = {"structure": _structure, "list": _list, "map": _map}
