@@ -11,6 +11,7 @@ import numpy as np
 
 from birdsod import bbox
 from birdsod._files import appearing
+from birdsod.dataset._clipping import ClippedBox
 from birdsod.errors import BoxError, ListError
 from birdsod.lstwriter._rows import HEADER_WIDTH, ID_LIMIT, OBJECT_WIDTH
 
@@ -71,29 +72,6 @@ class Listable(Protocol):
     def require_sizes(self) -> object:
         """Make sure that every image has a size, or raise."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ClippedBox:
-    """A box that reached outside its image and was cut.
-
-    Parameters
-    ----------
-    image_id : int
-        Number of the image.
-    name : str
-        Path of the image, as in the list.
-    object_index : int
-        Which of the image's objects, counted from 0.
-    before, after : tuple of float
-        ``xmin ymin xmax ymax`` in pixels.
-    """
-
-    image_id: int
-    name: str
-    object_index: int
-    before: tuple[float, ...]
-    after: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
