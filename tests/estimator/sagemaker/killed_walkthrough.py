@@ -1,7 +1,7 @@
 """Trains, hosts and transforms in children that are killed: ``killed_walkthrough.py PACKED ROLE``.
 
 Each line of standard input is a number; the child that it starts is killed by SIGKILL at so many moments just before
-or just after a request to SageMaker. Answered is how it ended, and how many moments it has lived through.
+or just after a request to SageMaker. Answered is how it ended, and the names of the moments that it has lived through.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from birdsod.hyperparameters import Hyperparameters
 from birdsod.recordio import Packed
 
 
-def walk(packed: str, role: str, fatal: int) -> int:
+def walk(packed: str, role: str, fatal: int) -> list[str]:
     session = boto3.Session()
-    seen = 0
+    seen: list[str] = []
 
-    def live_on(**_: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == fatal:
+    def live_on(event_name: str, **_: object) -> None:
+        seen.append(event_name)
+        if len(seen) == fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
     session.events.register("before-send.sagemaker", live_on)

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from birdsod.testing import FakeSageMaker
 
+    Walk = Callable[[int], tuple[int, list[str]]]
+
 SCRIPT = Path(__file__).with_name("killed_walkthrough.py")
-Walk = "Callable[[int], tuple[int, int | None]]"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 @pytest.fixture
-def walk(fake: FakeSageMaker, packed: Path, ledger: Ledger) -> Iterator[Callable[[int], tuple[int, int | None]]]:
+def walk(fake: FakeSageMaker, packed: Path, ledger: Ledger) -> Iterator[Walk]:
     """Walks through training, hosting and transforming in a child that dies at the moment asked for."""
     environment = {**os.environ, **fake.environment(), "BIRDSOD_LEDGER": str(ledger.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(SCRIPT), str(packed), fake.role_arn]
@@ -53,11 +54,11 @@ def walk(fake: FakeSageMaker, packed: Path, ledger: Ledger) -> Iterator[Callable
         assert source is not None
         assert answers is not None
 
-        def ask(fatal: int) -> tuple[int, int | None]:
+        def ask(fatal: int) -> tuple[int, list[str]]:
             source.write(f"{fatal}\n")
             source.flush()
             code, seen = json.loads(answers.readline())
-            return code, seen
+            return code, seen or []
 
         yield ask
         source.close()
@@ -79,32 +80,46 @@ def plant(fake: FakeSageMaker, tags: dict[str, str], name: str) -> None:
     client.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=rows)
 
 
-# About 90 children, each killed at another moment.
-@pytest.mark.slow
-def test_killed_at_any_moment_a_clean_up_leaves_nothing_of_ours_and_all_of_others(
-    fake: FakeSageMaker, walk: Callable[[int], tuple[int, int | None]], ledger: Ledger, tmp_path: Path
-) -> None:
+def kill_at(fake: FakeSageMaker, walk: Walk, ledgers: tuple[Ledger, Ledger], choose: Callable[[str], bool]) -> set[str]:
+    """Kill a child at each of the chosen moments, and clean up after each; return the kinds that were left behind."""
     plant(fake, {"team": "wrens"}, "birdsod-20260101-000000-abcd")
     plant(fake, {"birdsod:ledger": "0f", "birdsod:caller": "arn:aws:iam::1:user/wren"}, "birdsod-of-someone-else")
     planted = fake.alive()
     assert len(planted) == 6
     code, moments = walk(0)
     assert code == 0
-    assert moments is not None
-    assert moments > 40
+    assert len(moments) > 40
     assert fake.alive() == planted
     left_behind = set()
-    for fatal in range(1, moments + 1):
+    for fatal in [number for number, moment in enumerate(moments, start=1) if choose(moment)]:
         assert walk(fatal)[0] == -signal.SIGKILL
-        left_behind |= {item.kind for item in fake.alive()} if fake.alive() != planted else set()
+        left_behind |= {item.kind for item in set(fake.alive()) - set(planted)}
         # Every other time from a machine that has another ledger.
-        own = ledger if fatal % 2 else Ledger(tmp_path / "another-machine.jsonl")
+        own = ledgers[fatal % 4 // 2]
         report = cleanup(Cloud.of(fake.session()), ledger=own, poll_seconds=0)
-        assert fake.alive() == planted, fatal
+        assert fake.alive() == planted, moments[fatal - 1]
         assert report.failed == ()
         assert len(report.kept) == 3
         again = cleanup(Cloud.of(fake.session()), ledger=own, poll_seconds=0)
         assert (again.removed, again.failed) == ((), ())
+    cleanup(Cloud.of(fake.session()), ledger=ledgers[0], poll_seconds=0)
+    assert ledgers[0].open_resources() == ()
+    return left_behind
+
+
+def test_killed_after_each_creation_a_clean_up_leaves_nothing_of_ours_and_all_of_others(
+    fake: FakeSageMaker, walk: Walk, ledger: Ledger, tmp_path: Path
+) -> None:
+    ledgers = ledger, Ledger(tmp_path / "another-machine.jsonl")
+    left_behind = kill_at(fake, walk, ledgers, lambda moment: moment.startswith("after-call.sagemaker.Create"))
     assert left_behind == {"training-job", "model", "endpoint-config", "endpoint", "transform-job"}
-    cleanup(Cloud.of(fake.session()), ledger=ledger, poll_seconds=0)
-    assert ledger.open_resources() == ()
+
+
+# Many children, one for each moment.
+@pytest.mark.slow
+def test_killed_at_any_moment_a_clean_up_leaves_nothing_of_ours_and_all_of_others(
+    fake: FakeSageMaker, walk: Walk, ledger: Ledger, tmp_path: Path
+) -> None:
+    ledgers = ledger, Ledger(tmp_path / "another-machine.jsonl")
+    left_behind = kill_at(fake, walk, ledgers, lambda _moment: True)
+    assert left_behind == {"training-job", "model", "endpoint-config", "endpoint", "transform-job"}
