@@ -15,13 +15,15 @@ import pytest
 from birdsod.classes import ClassTable
 from birdsod.errors import ArtifactError, CloudError, TrainingError
 from birdsod.estimator import SageMakerJob
-from birdsod.estimator.sagemaker.following import why_failed
+from birdsod.estimator.sagemaker.following import warn_of_losses, why_failed
 from birdsod.estimator.sagemaker.ledger import Ledger, Resource
+from birdsod.estimator.sagemaker.metrics import incidents
 from birdsod.estimator.sagemaker.names import unique_name
 from birdsod.estimator.sagemaker.price_table import Price, PriceTable
 from birdsod.estimator.sagemaker.requests import TrainingPlan, training_request
 from birdsod.estimator.sagemaker.session import Cloud
 from birdsod.testing._fake_sagemaker.fake import AliveResource
+from birdsod.training_log import quality_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,6 +169,12 @@ def test_images_that_were_passed_over_are_warned_of(start: Callable[..., SageMak
     fake.script_training(log=["first", line])
     with pytest.warns(UserWarning, match="1316 of 1932"):
         start().wait(logs=False)
+
+
+def test_a_restart_is_no_reason_to_warn() -> None:
+    lines = [quality_line(epoch, 1, "smooth_l1", 0.5) for epoch in (0, 1, 0)]
+    assert [incident.kind for incident in incidents(lines)] == ["restart"]
+    warn_of_losses("birds-1", lines)
 
 
 def test_states_and_lines_are_told_once(
