@@ -12,6 +12,7 @@ from birdsod.errors import HyperparameterError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from birdsod.dataset import ImageChannels
     from birdsod.recordio import Packed
 
 __all__ = ["HyperparameterValues", "Hyperparameters"]
@@ -163,16 +164,16 @@ class Hyperparameters:
         return made
 
     @classmethod
-    def for_data(cls, packed: Packed, **given: Unpack[HyperparameterValues]) -> Hyperparameters:
-        """Return hyperparameters that fit packed data.
+    def for_data(cls, packed: Packed | ImageChannels, **given: Unpack[HyperparameterValues]) -> Hyperparameters:
+        """Return hyperparameters that fit packed data, or images that were written with their annotations.
 
         ``num_classes``, ``num_training_samples`` and ``label_width`` are derived; the default
         ``mini_batch_size`` is lowered to the number of training images where there are fewer.
 
         Parameters
         ----------
-        packed : Packed
-            What :func:`birdsod.pack` returned; it needs a ``train`` channel.
+        packed : Packed or ImageChannels
+            What :func:`birdsod.pack` or :func:`birdsod.dataset.write_images` returned; it needs a ``train`` channel.
         **given
             Any other hyperparameter.
 
@@ -280,7 +281,7 @@ class Hyperparameters:
         return {name: getattr(self, name) for name in RULES}
 
 
-def _derived(packed: Packed) -> dict[str, int]:
+def _derived(packed: Packed | ImageChannels) -> dict[str, int]:
     if "train" not in packed.channels:
         cure = 'pack one: pack({"train": ..., "validation": ...}, ...)'
         raise HyperparameterError("the packed data have no train channel", path=packed.directory, cure=cure)

@@ -242,18 +242,12 @@ class _Read:
     def paths(self, uri: str | None) -> list[str]:
         """Return where the images lie below the root."""
         plain = [image.source.removeprefix(_SCHEME) for image in self.images]
-        if uri is None:
-            folders = [str(PurePosixPath(name).parent) for name in plain]
-            start = os.path.commonpath(folders) if len({name[:1] == "/" for name in plain}) == 1 else ""
-            start = "" if start == "." else f"{start.rstrip('/')}/" if start else ""
-        else:
-            start = uri.removeprefix(_SCHEME)
-            start = f"{start.rstrip('/')}/" if start else ""
+        start = _below(plain) if uri is None else _prefix(uri.removeprefix(_SCHEME))
+        scheme = _SCHEME if uri is not None and uri.startswith(_SCHEME) else ""
         for image, name in zip(self.images, plain, strict=True):
-            if not name.startswith(start) or name == start:
-                raise self.fault(
-                    f"the image does not lie below {uri}", image.line, image.source, cure="give another uri"
-                )
+            if not (image.source.startswith(scheme) and name.startswith(start)) or name == start:
+                message = f"the image does not lie below {uri}"
+                raise self.fault(message, image.line, image.source, cure="give another uri")
         return [name[len(start) :] for name in plain]
 
     def frames(self, name: str, number: int) -> DatasetError:
@@ -267,6 +261,18 @@ class _Read:
     ) -> DatasetError:
         """Return the error of a line."""
         return DatasetError(message, path=self.path, line=number, value=value, cause=cause, cure=cure)
+
+
+def _below(names: list[str]) -> str:
+    """Return the folder that all have in common, with its slash."""
+    if len({name.startswith("/") for name in names}) > 1:
+        return ""
+    common = os.path.commonpath([str(PurePosixPath(name).parent) for name in names])
+    return "" if common == "." else _prefix(common)
+
+
+def _prefix(folder: str) -> str:
+    return f"{folder.rstrip('/')}/" if folder else ""
 
 
 def _is_label(name: str, row: dict[str, Any]) -> bool:

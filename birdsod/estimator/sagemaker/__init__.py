@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from birdsod.estimator.sagemaker.estimator import SageMakerEstimator
     from birdsod.estimator.sagemaker.findings import FINDING_KINDS, Finding, describe
     from birdsod.estimator.sagemaker.hosting import Hosting
+    from birdsod.estimator.sagemaker.image_inputs import ImageInputs, ManifestInputs
     from birdsod.estimator.sagemaker.inputs import Inputs, UploadedInputs
     from birdsod.estimator.sagemaker.job import SageMakerJob
     from birdsod.estimator.sagemaker.ledger import Ledger, Resource
+    from birdsod.estimator.sagemaker.manifests import fetch_manifest
     from birdsod.estimator.sagemaker.price_table import Price, PriceTable
     from birdsod.estimator.sagemaker.prices import Estimate
     from birdsod.estimator.sagemaker.regions import built_in_image
@@ -38,9 +40,11 @@ __all__ = [
     "FailedImage",
     "Finding",
     "Hosting",
+    "ImageInputs",
     "Inputs",
     "Integer",
     "Ledger",
+    "ManifestInputs",
     "Price",
     "PriceTable",
     "Resource",
@@ -53,6 +57,7 @@ __all__ = [
     "UploadedInputs",
     "built_in_image",
     "describe",
+    "fetch_manifest",
     "from_model_trainer",
     "model_trainer",
     "request_findings",
@@ -71,9 +76,11 @@ _HOME = {
     "FailedImage": "transformed",
     "Finding": "findings",
     "Hosting": "hosting",
+    "ImageInputs": "image_inputs",
     "Inputs": "inputs",
     "Integer": "tuning_ranges",
     "Ledger": "ledger",
+    "ManifestInputs": "image_inputs",
     "Price": "price_table",
     "PriceTable": "price_table",
     "Resource": "ledger",
@@ -86,6 +93,7 @@ _HOME = {
     "UploadedInputs": "inputs",
     "built_in_image": "regions",
     "describe": "findings",
+    "fetch_manifest": "manifests",
     "from_model_trainer": "sdk",
     "model_trainer": "sdk",
     "request_findings": "validation",

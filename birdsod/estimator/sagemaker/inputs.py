@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from birdsod._arguments import check_packed
+from birdsod.dataset._image_channels import ImageChannels
 from birdsod.errors import TrainingError
 from birdsod.estimator.sagemaker.requests import RECORDIO, ChannelPlan
 from birdsod.estimator.sagemaker.uploads import FileUpload
@@ -170,6 +171,9 @@ def inputs_of(data: object, *, input_mode: Literal["File", "Pipe"], classes_chan
     """
     if isinstance(data, Inputs):
         return data
+    if isinstance(data, ImageChannels):
+        cure = "ImageInputs(images), or ManifestInputs(images)"
+        raise TrainingError("images can be read in two ways", path=data.directory, cure=cure)
     check_packed(data, TrainingError)
     packed = cast("Packed", data)
     missing = [name for name in _NEEDED if name not in packed.channels]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from typing import TypeGuard
 
+    from birdsod.dataset import ImageChannels
     from birdsod.estimator.sagemaker.findings import Finding
     from birdsod.estimator.sagemaker.requests import ChannelPlan, TrainingPlan
     from birdsod.estimator.sagemaker.session import Cloud
@@ -50,7 +51,7 @@ def preflight(
     ----------
     plan : TrainingPlan
         The job as it would be asked for.
-    data : Packed, optional
+    data : Packed or ImageChannels, optional
         What it trains on, if that is on this machine: every record is read. Other inputs are checked where they lie.
     params : Hyperparameters, optional
         What the plan was made of.
@@ -94,20 +95,38 @@ def _findings(
     yield from request_findings("CreateTrainingJob", training_request(plan))
     yield from machine_findings(plan, built_in=built_in)
     yield from channel_findings(plan, built_in=built_in)
-    yield from parameter_findings(plan, packed, params, built_in=built_in)
-    if packed is None and data is not None:
+    images = _images_of(data)
+    yield from parameter_findings(plan, packed or images, params, built_in=built_in)
+    if packed is None and images is None and data is not None:
         yield from class_findings(plan, len(getattr(data, "class_table", ())))
     yield from plan_findings(plan)
     if packed is not None:
         yield from _of_data(plan, packed, built_in=built_in)
+    if images is not None:
+        yield from _of_images(plan, images, built_in=built_in)
     if cloud is not None:
-        yield from _of_account(plan, cloud, uploaded=packed is None, pending=pending)
+        there = packed is None and images is None
+        yield from _of_account(plan, cloud, uploaded=there, pending=pending)
 
 
 def _is_packed(data: object | None) -> TypeGuard[Packed]:
     # Asked for what it has, so that whatever is like packed data will do; shards have no one file a channel.
     channels = getattr(data, "channels", None)
     return isinstance(channels, Mapping) and all(hasattr(each, "rec") for each in channels.values())
+
+
+def _images_of(data: object | None) -> ImageChannels | None:
+    from birdsod.dataset import ImageChannels
+
+    inner = getattr(data, "images", data)
+    return inner if isinstance(inner, ImageChannels) else None
+
+
+def _of_images(plan: TrainingPlan, images: ImageChannels, *, built_in: bool) -> Iterator[Finding]:
+    from birdsod.estimator.sagemaker.preflight_images import image_channel_findings
+
+    shape = read_parameters(plan.hyperparameters)["image_shape"]
+    yield from image_channel_findings(plan, images, image_shape=shape, built_in=built_in)
 
 
 def _of_data(plan: TrainingPlan, data: Packed, *, built_in: bool) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from birdsod.estimator.sagemaker.preflight_machines import MACHINES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from birdsod.dataset import ImageChannels
     from birdsod.estimator.sagemaker.requests import TrainingPlan
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.recordio import Packed
@@ -56,7 +57,7 @@ _LAYERS = {
 
 
 def parameter_findings(
-    plan: TrainingPlan, data: Packed | None, params: Hyperparameters | None, *, built_in: bool
+    plan: TrainingPlan, data: Packed | ImageChannels | None, params: Hyperparameters | None, *, built_in: bool
 ) -> Iterator[Finding]:
     """Check the hyperparameters of a training job.
 
@@ -64,7 +65,7 @@ def parameter_findings(
     ----------
     plan : TrainingPlan
         The job.
-    data : Packed or None
+    data : Packed, ImageChannels or None
         What it trains on, where it is known.
     params : Hyperparameters or None
         What the plan was made of.
@@ -154,7 +155,7 @@ def _schedule(values: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("schedule", message, "warning", least, cure="lower early_stopping_min_epochs, or train longer")
 
 
-def _against_data(values: Mapping[str, Any], data: Packed) -> Iterator[Finding]:
+def _against_data(values: Mapping[str, Any], data: Packed | ImageChannels) -> Iterator[Finding]:
     classes, longest, most = len(data.class_table), data.longest_label, data.most_objects
     if values["label_width"] and values["label_width"] < longest:
         message = f"label_width is below the longest label of all channels, {longest} numbers"
