@@ -156,7 +156,7 @@ class JobFacts:
 
         told: Mapping[str, Any] = self.describe()
         seconds = _seconds_so_far(told)
-        machines = told["ResourceConfig"]
+        machines: Mapping[str, Any] = told["ResourceConfig"]
         if seconds is None or machines.get("InstanceType") is None:
             return None
         price = self.prices.hourly(machines["InstanceType"], self.cloud.region, "training")
