@@ -157,9 +157,10 @@ class JobFacts:
         told: Mapping[str, Any] = self.describe()
         seconds = _seconds_so_far(told)
         machines: Mapping[str, Any] = told["ResourceConfig"]
-        if seconds is None or machines.get("InstanceType") is None:
+        kind = machines.get("InstanceType")
+        if seconds is None or kind is None:
             return None
-        price = self.prices.hourly(machines["InstanceType"], self.cloud.region, "training")
+        price = self.prices.hourly(kind, self.cloud.region, "training")
         return spent(seconds, price, instances=machines.get("InstanceCount", 1))
 
     @property
