@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from birdsod.errors import HyperparameterError
 from birdsod.testing._fake_sagemaker import s3
 from birdsod.testing._fake_sagemaker.errors import ServiceError, invalid
+from birdsod.testing._fake_sagemaker.training_inputs import inputs_fault
 
 if TYPE_CHECKING:
     from birdsod.testing._fake_sagemaker.world import Json, Region
@@ -172,7 +173,12 @@ def fault_of(region: Region, request: Json) -> str | None:
     -------
     str or None
     """
-    return _missing_data(region, request) or _bad_channels(request) or _bad_values(request)
+    return (
+        _missing_data(region, request)
+        or _bad_channels(request)
+        or inputs_fault(region, request)
+        or _bad_values(request)
+    )
 
 
 def _missing_data(region: Region, request: Json) -> str | None:
