@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from birdsod.estimator.sagemaker import Hosting
     from birdsod.evaluation import Report, evaluate
     from birdsod.hyperparameters import Hyperparameters
-    from birdsod.recordio import Packed, pack
+    from birdsod.recordio import Packed, Sharded, pack
     from birdsod.ssd import LocalOptions, load_model
 
 __version__ = "0.1.0"
@@ -42,6 +42,7 @@ __all__ = [
     "Predictor",
     "Report",
     "SageMakerEstimator",
+    "Sharded",
     "bbox",
     "dataset",
     "download_cub",
@@ -76,6 +77,7 @@ _HOME = {
     "Predictor": "estimator",
     "Report": "evaluation",
     "SageMakerEstimator": "estimator",
+    "Sharded": "recordio",
     "download_cub": "dataset",
     "evaluate": "evaluation",
     "load_cub": "dataset",

@@ -103,7 +103,8 @@ def _train_here(packed: Path, out: Path, values: dict[str, Any], settings: dict[
 
     data = Packed.open(packed)
     options = LocalOptions.from_json(settings)
-    params = Hyperparameters.for_data(data, **{"base_network": "efficientnet-lite0", **values})
+    values.setdefault("base_network", "efficientnet-lite0")
+    params = Hyperparameters.for_data(data, **values)
     job = LocalEstimator(params, out, options=options).fit(data)
     say(f"{job.status}: {job.artifact}")
 
