@@ -140,7 +140,7 @@ def s3_client(session: boto3.Session | None) -> S3Client:
         raise MissingDependencyError("boto3 is not installed", cure='pip install "birdsod[cloud]"') from error
 
     config = Config(
-        retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         read_timeout=_READ_SECONDS,
         max_pool_connections=_POOL,
     )
