@@ -119,19 +119,33 @@ class FindingKind(enum.Enum):
     INDEX_STALE = FindingText(
         _ERROR, "most lines lead to no record", "the index belongs to another record file", _REINDEX
     )
-    # packed.json
+    # packed.json, shards.json, or the manifest of a part
     NO_CHECKSUM = FindingText(
         _NOTE,
-        "no packed.json vouches for the file, and the format has no checksum: changed pixels cannot be seen",
+        "no manifest vouches for the file, and the format has no checksum: changed pixels cannot be seen",
         None,
         "pack with birdsod",
     )
-    MANIFEST_BROKEN = FindingText(_ERROR, "packed.json cannot be used", None, _AGAIN)
+    MANIFEST_BROKEN = FindingText(_ERROR, "the manifest cannot be used", None, _AGAIN)
     MANIFEST_SIZE = FindingText(_ERROR, "the file has not the size it was packed with", _REPLACED, _AGAIN)
     MANIFEST_HASH = FindingText(_ERROR, "the file has not the SHA-256 it was packed with", _REPLACED, _AGAIN)
     MANIFEST_INDEX = FindingText(_ERROR, "the index has not the SHA-256 it was packed with", _REPLACED, _REINDEX)
     MANIFEST_LIST = FindingText(_ERROR, "the list has not the SHA-256 it was packed with", _REPLACED, _AGAIN)
-    MANIFEST_COUNT = FindingText(_ERROR, "packed.json counts otherwise", _REPLACED, _AGAIN)
+    MANIFEST_COUNT = FindingText(_ERROR, "the manifest counts otherwise", _REPLACED, _AGAIN)
+    FILE_MISSING = FindingText(
+        _ERROR, "a file that the manifest names is missing", "it was moved or deleted, or not copied", _AGAIN
+    )
+    SHARD_MISSING = FindingText(
+        _ERROR, "no manifest tells of the shard", "its job has not ended, or failed", "pack it, or wait for it"
+    )
+    SHARD_REPEATED = FindingText(_ERROR, "another manifest tells of the same shard", "it was copied", "remove the copy")
+    SHARD_MIXED = FindingText(
+        _ERROR, "the part is of another run", "folders of several runs were joined", "move it to a folder of its own"
+    )
+    SHARD_ROWS = FindingText(
+        _ERROR, "the shard does not begin where the one before it ends", "packed of different data", _AGAIN
+    )
+    SHARD_EXTRA = FindingText(_WARNING, "no manifest names the file of a shard", "an earlier run left it", "remove it")
     # list
     LIST_LINE = FindingText(_WARNING, "im2rec would skip the row", "cells that are empty or shifted", "mend the row")
     LIST_LOST = FindingText(_ERROR, "the image is listed but not in the file", "im2rec could not read it", _AGAIN)

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHARDS",
+    "Part",
+    "difference",
     "is_manifest",
     "is_shard_file",
+    "manifests_naming",
     "part_name",
+    "parts_in",
+    "read_part",
     "read_shards",
     "shard_files",
     "shard_stem",
@@ -34,7 +39,7 @@ _FILE = re.compile(r"(.+)-\d{5}-of-\d{5}\.(?:lst|rec|idx)")
 _SHOWN = 8
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """What one manifest tells."""
 
     path: Path
@@ -45,6 +50,15 @@ class _Part(NamedTuple):
 def is_manifest(file: str) -> bool:
     """Say whether a file has the name of the manifest of a job."""
     return _PART.fullmatch(file) is not None
+
+
+def manifests_naming(rec: Path) -> list[Path]:
+    """Return the manifests that may vouch for a file, by its name: of all shards, or of one job."""
+    match = _FILE.fullmatch(rec.name)
+    if match is None:
+        return []
+    part = rec.name.removesuffix(rec.suffix).removeprefix(match[1])
+    return [path for path in (rec.parent / SHARDS, rec.parent / f"shards{part}.json") if path.exists()]
 
 
 def part_name(index: int, of: int) -> str:
@@ -89,15 +103,16 @@ def shards_text(channels: Mapping[str, ShardedChannel], class_table: ClassTable)
 def read_shards(folder: Path) -> tuple[dict[str, ShardedChannel], ClassTable]:
     """Read ``shards.json`` of a folder, or the manifests of all jobs of an array."""
     whole = folder / SHARDS
-    paths = [] if whole.exists() else sorted(_parts_in(folder))
-    parts = [_read(path) for path in paths or [whole]]
+    paths = [] if whole.exists() else sorted(parts_in(folder))
+    parts = [read_part(path) for path in paths or [whole]]
     first = parts[0]
     _refuse_mixed(parts)
     channels = {name: _joined([part.channels[name] for part in parts], name, parts) for name in first.channels}
     return channels, first.class_table
 
 
-def _parts_in(folder: Path) -> list[Path]:
+def parts_in(folder: Path) -> list[Path]:
+    """Return the manifests of all jobs that there are in a folder."""
     return [path for path in folder.iterdir() if is_manifest(path.name)] if folder.is_dir() else []
 
 
@@ -105,12 +120,13 @@ def _shard_json(shard: Shard) -> dict[str, object]:
     return {"index": shard.index, "first_row": shard.first_row, **channel_json(shard)}
 
 
-def _read(path: Path) -> _Part:
+def read_part(path: Path) -> Part:
+    """Read one manifest, whatever the others tell."""
     content = read_content(path)
     with told(path):
         check_names(list(content["channels"]))
         channels = {name: _channel(path.parent, name, row) for name, row in content["channels"].items()}
-        return _Part(path, channels, ClassTable.from_json(content["classes"]))
+        return Part(path, channels, ClassTable.from_json(content["classes"]))
 
 
 def _channel(folder: Path, name: str, row: Mapping[str, Any]) -> ShardedChannel:
@@ -131,17 +147,17 @@ def _shard(folder: Path, name: str, row: Mapping[str, Any], of: int) -> Shard:
     return Shard(name=stem, index=index, of=of, first_row=int(row["first_row"]), **fields(folder, stem, row))
 
 
-def _refuse_mixed(parts: Sequence[_Part]) -> None:
+def _refuse_mixed(parts: Sequence[Part]) -> None:
     first = parts[0]
     for part in parts[1:]:
-        other = _difference(first, part)
+        other = difference(first, part)
         if other:
             message = f"{first.path.name} and {part.path.name} are parts of different runs: they have other {other}"
             cure = "move the parts that do not belong together into folders of their own, or pack them again"
             raise RecordError(message, path=part.path, cure=cure)
 
 
-def _difference(first: _Part, part: _Part) -> str | None:
+def difference(first: Part, part: Part) -> str | None:
     """Return in what two parts differ that parts of one run have in common."""
     if list(first.channels) != list(part.channels):
         return "channels"
@@ -158,7 +174,7 @@ def _difference(first: _Part, part: _Part) -> str | None:
     return None
 
 
-def _joined(found: Sequence[ShardedChannel], name: str, parts: Sequence[_Part]) -> ShardedChannel:
+def _joined(found: Sequence[ShardedChannel], name: str, parts: Sequence[Part]) -> ShardedChannel:
     """Return a channel of all its shards."""
     of, folder = found[0].of, parts[0].path.parent
     seen: dict[int, str] = {}

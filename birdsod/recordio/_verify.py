@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from birdsod import _progress
+from birdsod.errors import RecordError
 from birdsod.recordio._finding_kinds import FindingKind
 from birdsod.recordio._findings import Findings, Verification
 from birdsod.recordio._index import index_path
@@ -23,7 +24,8 @@ from birdsod.recordio._verify_images import Picture, check_image
 from birdsod.recordio._verify_index import Places, check_index
 from birdsod.recordio._verify_labels import LabelChecks
 from birdsod.recordio._verify_list import LabelPrints, check_list
-from birdsod.recordio._verify_manifest import channel_of, check_counts, check_hashes
+from birdsod.recordio._verify_manifest import check_counts, check_hashes, vouched
+from birdsod.recordio._verify_set import manifests_of, verify_set
 from birdsod.recordio._walk import Gap, payload_of, walk
 
 if TYPE_CHECKING:
@@ -51,22 +53,23 @@ def verify(
     jobs: int | None = None,
     most: int | None = _MOST,
 ) -> Verification:
-    """Check a record file, and the index, list and ``packed.json`` beside it.
+    """Check a record file, and the index, list and manifest beside it; or all files of a manifest.
 
     Every fault is found, not only the first: after damage the check goes on at the next record. No file is
-    changed. RecordIO has no checksum, so changed bytes within an image are only seen where ``packed.json``
-    vouches for the file, or, by ``deep``, where they make it undecodable.
+    changed. RecordIO has no checksum, so changed bytes within an image are only seen where ``packed.json``,
+    ``shards.json`` or the manifest of a part vouches for the file, or, by ``deep``, where they make it undecodable.
 
     Parameters
     ----------
     path : path-like
-        The ``.rec`` file.
+        The ``.rec`` file; or a manifest, or the folder of one: then also whether all files are there and, of
+        shards, whether they are all of one run and follow each other.
     deep : bool, default False
         Also decode every image.
     classes : int or ClassTable, optional
-        How many classes there are; by default those of ``packed.json``, or as many as occur.
+        How many classes there are; by default those of the manifest, or as many as occur.
     index : path-like, optional
-        The ``.idx`` file; by default the one beside it.
+        The ``.idx`` file; by default the one beside it. Not for a folder or manifest.
     jobs : int, optional
         Images decoded at a time; by default as many as there are cores. The result does not depend on it.
     most : int or None, default 1000
@@ -79,7 +82,7 @@ def verify(
     Raises
     ------
     RecordError
-        If the record file is missing or cannot be read, or ``jobs`` is not positive.
+        If the record file is missing or cannot be read, a folder has no manifest, or ``jobs`` is not positive.
 
     Examples
     --------
@@ -97,6 +100,12 @@ def verify(
     path = Path(path)
     jobs = (os.cpu_count() or 1) if jobs is None else jobs
     check_jobs(jobs)
+    manifests = manifests_of(path)
+    if manifests is not None:
+        if index is not None:
+            raise RecordError("an index is that of one record file", path=index, cure="leave it out")
+        one = partial(verify, deep=deep, classes=classes, jobs=jobs, most=most)
+        return verify_set(path, manifests, one, deep=deep, most=most)
     buffer, _ = mapped(path)
     check = _Check(path, buffer, classes, Findings(most))
     if deep:
@@ -114,8 +123,9 @@ class _Check:
         self._path = path
         self._buffer = buffer
         self._findings = findings
-        self._channel, table = channel_of(path, findings)
-        known = table if classes is None else classes
+        self._vouched = vouched(path, findings)
+        self._channel = self._vouched and self._vouched.channel
+        known = self._vouched.class_table if self._vouched and classes is None else classes
         count = known if known is None or isinstance(known, int) else len(known)
         self._labels = LabelChecks(path, findings, classes=count)
         self._prints = LabelPrints()
@@ -125,7 +135,7 @@ class _Check:
 
     def pictures(self, *, deep: bool) -> Iterator[Picture]:
         """Check frames, heads and labels, and yield the images if they are to be looked at."""
-        if not self._buffer:
+        if not self._buffer and (self._channel is None or self._channel.bytes):
             self._findings.add(FindingKind.EMPTY_FILE, path=self._path, offset=0)
         aligned = 0
         bar: tqdm[None]
@@ -174,9 +184,9 @@ class _Check:
         else:
             check_index(found, self._path, places, self._findings, size=len(self._buffer))
         self._check_list(places)
-        if self._channel is not None:
-            check_hashes(self._channel, self._path, self._buffer, self._findings)
-            check_counts(self._channel, self._path, self._labels, len(self._offsets), self._findings)
+        if self._vouched is not None:
+            check_hashes(self._vouched.channel, self._path, self._buffer, self._findings)
+            check_counts(self._vouched, self._labels, len(self._offsets), self._findings)
 
     def verification(self, *, deep: bool) -> Verification:
         """Return what was found."""

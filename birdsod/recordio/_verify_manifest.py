@@ -1,16 +1,18 @@
-"""What ``packed.json`` says of a record file, its index and its list."""
+"""What ``packed.json``, or the manifest of shards, says of a record file, its index and its list."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from birdsod import _files
 from birdsod.errors import BirdsodError
 from birdsod.recordio._finding_kinds import FindingKind
 from birdsod.recordio._manifest import MANIFEST, read_manifest
+from birdsod.recordio._shard_manifest import manifests_naming, read_part
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from birdsod.classes import ClassTable
@@ -18,27 +20,51 @@ if TYPE_CHECKING:
     from birdsod.recordio._packed import PackedChannel
     from birdsod.recordio._verify_labels import LabelChecks
 
-__all__ = ["channel_of", "check_counts", "check_hashes"]
+__all__ = ["READABLE", "Vouched", "broken", "check_counts", "check_hashes", "vouched"]
 
 _BLOCK = 1 << 20
+READABLE = (BirdsodError, RecursionError, OverflowError)
+"""What reading a manifest of any bytes may raise."""
 
 
-def channel_of(rec: Path, findings: Findings) -> tuple[PackedChannel | None, ClassTable | None]:
-    """Return what the ``packed.json`` beside a record file says of it, if there is one and it does."""
-    manifest = rec.parent / MANIFEST
-    if not manifest.exists():
+class Vouched(NamedTuple):
+    """What a manifest says of a record file."""
+
+    manifest: Path
+    channel: PackedChannel
+    class_table: ClassTable
+
+
+def vouched(rec: Path, findings: Findings) -> Vouched | None:
+    """Return what the manifest beside a record file says of it, if there is one and it does."""
+    packed = rec.parent / MANIFEST
+    at_fault = False
+    for manifest in [*([packed] if packed.exists() else []), *manifests_naming(rec)]:
+        try:
+            channels, table = _read(manifest)
+        except READABLE as error:
+            broken(manifest, error, findings)
+            at_fault = True
+            continue
+        for channel in channels:
+            if channel.rec.name == rec.name:
+                return Vouched(manifest, channel, table)
+    if not at_fault:
         findings.add(FindingKind.NO_CHECKSUM, path=rec)
-        return None, None
-    try:
-        channels, table = read_manifest(rec.parent)
-    except (BirdsodError, RecursionError, OverflowError) as error:
-        findings.add(FindingKind.MANIFEST_BROKEN, path=manifest, cause=getattr(error, "cause", None) or str(error))
-        return None, None
-    channel = next((channel for channel in channels.values() if channel.rec.name == rec.name), None)
-    if channel is None:
-        findings.add(FindingKind.NO_CHECKSUM, path=rec)
-        return None, None
-    return channel, table
+    return None
+
+
+def broken(manifest: Path, error: BaseException, findings: Findings) -> None:
+    """Tell that a manifest cannot be read."""
+    findings.add(FindingKind.MANIFEST_BROKEN, path=manifest, cause=getattr(error, "cause", None) or str(error))
+
+
+def _read(manifest: Path) -> tuple[Iterable[PackedChannel], ClassTable]:
+    if manifest.name == MANIFEST:
+        channels, table = read_manifest(manifest.parent)
+        return channels.values(), table
+    part = read_part(manifest)
+    return [shard for channel in part.channels.values() for shard in channel.shards], part.class_table
 
 
 def check_hashes(channel: PackedChannel, rec: Path, buffer: memoryview, findings: Findings) -> None:
@@ -46,8 +72,8 @@ def check_hashes(channel: PackedChannel, rec: Path, buffer: memoryview, findings
     if len(buffer) != channel.bytes:
         value = f"{len(buffer)} bytes, not {channel.bytes}"
         findings.add(FindingKind.MANIFEST_SIZE, path=rec, value=value)
-    elif (found := _sha256(buffer)) != channel.sha256:
-        findings.add(FindingKind.MANIFEST_HASH, path=rec, value=found)
+    else:
+        _check_stretches(channel.stretches or ((channel.bytes, channel.sha256),), rec, buffer, findings)
     others = (
         (FindingKind.MANIFEST_INDEX, channel.idx, channel.idx_sha256),
         (FindingKind.MANIFEST_LIST, channel.lst, channel.lst_sha256),
@@ -57,8 +83,19 @@ def check_hashes(channel: PackedChannel, rec: Path, buffer: memoryview, findings
             findings.add(kind, path=path, value=found)
 
 
-def check_counts(channel: PackedChannel, rec: Path, labels: LabelChecks, records: int, findings: Findings) -> None:
+def _check_stretches(stretches: tuple[tuple[int, str], ...], rec: Path, buffer: memoryview, findings: Findings) -> None:
+    begin = 0
+    for size, expected in stretches:
+        found = _sha256(buffer[begin : begin + size])
+        if found != expected:
+            offset, end = (None, None) if size == len(buffer) else (begin, begin + size)
+            findings.add(FindingKind.MANIFEST_HASH, path=rec, offset=offset, end=end, value=found)
+        begin += size
+
+
+def check_counts(known: Vouched, labels: LabelChecks, records: int, findings: Findings) -> None:
     """Compare the counts of records, objects and label numbers."""
+    channel = known.channel
     counted = {
         "records": (records, channel.records),
         "objects": (labels.objects, channel.objects),
@@ -68,7 +105,7 @@ def check_counts(channel: PackedChannel, rec: Path, labels: LabelChecks, records
     for name, (found, expected) in counted.items():
         if found != expected:
             value = f"{found} {name}, not {expected}"
-            findings.add(FindingKind.MANIFEST_COUNT, path=rec.parent / MANIFEST, value=value)
+            findings.add(FindingKind.MANIFEST_COUNT, path=known.manifest, value=value)
 
 
 def _sha256(buffer: memoryview) -> str:
