@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,3 +30,7 @@ def check_packed(given: object, kind: type[BirdsodError]) -> None:
         folder = isinstance(given, str | os.PathLike)
         cure = f"give Packed.open({named(given)!r})" if folder else "give what pack returned, or Packed.open(folder)"
         raise kind("these are no packed data", value=named(given), cure=cure)
+    channels = given.channels
+    if isinstance(channels, Mapping) and any(hasattr(channel, "shards") for channel in channels.values()):
+        message = "these are shards, and training takes one record file a channel"
+        raise kind(message, value=named(given), cure="merge them: birdsod.recordio.merge(data, folder)")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from birdsod import __version__
-from birdsod.cli import _cloud, _data, _demo, _im2rec, _model, _train, _unpack, _verify
+from birdsod.cli import _cloud, _data, _demo, _im2rec, _merge, _model, _train, _unpack, _verify
 from birdsod.cli._values import say
 
 __all__ = ["app"]
@@ -40,6 +40,7 @@ for _command in (
     _demo.demo,
     _data.download,
     _data.pack,
+    _merge.merge,
     _train.check,
     _train.train,
     _model.predict,

@@ -21,6 +21,7 @@ _INTERRUPTED = 130
 _HERE = {
     "pass overwrite=True": "pass --overwrite",
     "pack_label=True, --pack-label": "--pack-label",
+    "merge them with birdsod.recordio.merge, or birdsod merge": "merge them with birdsod merge",
     "archive=": "--archive",
     ", or name its own hash with sha256=": "",
     "fetch it with download_cub": "fetch it with birdsod download",

@@ -18,7 +18,9 @@ OVERWRITE = typer.Option("--overwrite", help="Replace what is there.")
 @reported
 def verify(
     *,
-    rec: Annotated[Path, REC],
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE.rec|FOLDER", help="The record file; or a folder or manifest: all its files.")
+    ],
     deep: Annotated[bool, typer.Option("--deep", help="Also decode every image.")] = False,
     classes: Annotated[int | None, typer.Option(min=1, help="How many classes there are.")] = None,
     index: Annotated[Path | None, typer.Option(help="Its index, if it does not lie beside it.")] = None,
@@ -26,13 +28,15 @@ def verify(
     most: Annotated[int, typer.Option(min=1, help="Findings of each kind to print; all are counted.")] = 1000,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Check a record file, and index, list and packed.json beside it.
+    """Check a record file, and index, list and manifest beside it; or all files of a folder.
+
+    Of shards it checks too that all are there and belong together.
 
     Prints what it finds, a line each, and changes nothing. Exit code 1 if there is an error.
     """
     from birdsod.recordio import verify as check
 
-    result = check(rec, deep=deep, classes=classes, index=index, jobs=jobs, most=most)
+    result = check(path, deep=deep, classes=classes, index=index, jobs=jobs, most=most)
     if as_json:
         say(json.dumps(result.to_json(), indent=1, allow_nan=False))
     else:

@@ -117,7 +117,8 @@ class Verification:
     deep : bool
         Whether the images were decoded.
     findings : tuple of Finding
-        In the order of the record file, then index, list and ``packed.json``; of each kind the first ones.
+        In the order of the record file, then index, list and manifest; of a folder first what concerns all its
+        files. Of each kind the first ones.
     counts : mapping of FindingKind to int
         How many there are of each kind, shown or not.
     """

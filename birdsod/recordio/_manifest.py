@@ -81,8 +81,10 @@ def read_content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        cause = "another folder, or packing did not end"
-        raise RecordError(f"there is no {name}", path=path, cause=cause, cure=_AGAIN) from error
+        cause, cure = "another folder, or packing did not end", _AGAIN
+        if name == MANIFEST and any(path.parent.glob("shards*.json")):
+            cause, cure = "the folder holds shards", "merge them with birdsod.recordio.merge, or birdsod merge"
+        raise RecordError(f"there is no {name}", path=path, cause=cause, cure=cure) from error
     except (OSError, ValueError) as error:
         raise RecordError(f"{name} cannot be read", path=path, cause=str(error), cure=_AGAIN) from error
     schema = content.get("schema") if isinstance(content, dict) else None

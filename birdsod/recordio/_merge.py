@@ -86,11 +86,11 @@ def merge(
     Examples
     --------
     >>> import tempfile
-    >>> from birdsod import load_cub, pack
+    >>> from birdsod import pack
     >>> from birdsod.dataset import synthetic_birds
     >>> from birdsod.recordio import Packed
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     birds = load_cub(synthetic_birds(Path(folder) / "birds", classes=1, per_class=4))
+    ...     birds = synthetic_birds(Path(folder) / "birds", seed=3, classes=1, per_class=4)
     ...     shards = pack({"train": birds}, Path(folder) / "shards", shards=3)
     ...     merged = merge(shards, Path(folder) / "whole")
     ...     merged == Packed.open(Path(folder) / "whole", verify=True), merged.channels["train"].records
