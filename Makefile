@@ -11,6 +11,8 @@ JOBS ?= 2
 MXNET := .venv-mxnet
 MXNET_PYTHON ?= $(PYTHON)
 TIMES ?= 1
+# NVIDIA DALI, to compare loading with: make .venv-dali/.installed, or the benchmark says that it is skipped.
+DALI := .venv-dali
 # The SageMaker SDK 3, to hold the adapters to it: never a dependency.
 SDK := .venv-sdk
 OUT ?= out/demo
@@ -55,6 +57,8 @@ bench: $(VENV)/.tools  ## Run every benchmark; each leaves out/bench/NAME.json
 	mkdir -p out/bench
 	set -e; for script in benchmarks/[a-z]*.py; do \
 	  $(BIN)/python $$script --json out/bench/$$(basename $$script .py).json; done
+	$(BIN)/python benchmarks/recordio --json out/bench/recordio.json
+	$(BIN)/python benchmarks/recordio/loading.py --json out/bench/loading.json
 
 docs: $(VENV)/.docs  ## Build the manual into site/
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -q docs site
@@ -96,4 +100,9 @@ $(MXNET)/.installed: tests/conformance/requirements.txt
 $(SDK)/.installed: tests/sdk/requirements.txt
 	$(PYTHON) -m venv $(SDK)
 	$(SDK)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+$(DALI)/.installed: benchmarks/recordio/dali.txt
+	$(PYTHON) -m venv $(DALI)
+	$(DALI)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
