@@ -23,10 +23,10 @@ def named(given: object) -> str:
     return os.fsdecode(given) if isinstance(given, str | os.PathLike) else type(given).__name__
 
 
-def check_packed(given: object, kind: type[BirdsodError]) -> None:
-    """Refuse what is no packed data."""
+def check_packed(given: object, kind: type[BirdsodError], *, records: bool = False) -> None:
+    """Refuse what is no packed data; ``records`` refuses images beside annotations, which have channels too."""
     # Asked for what it has: whatever has channels will do, and recordio need not be loaded.
-    if not hasattr(given, "channels"):
+    if not hasattr(given, "channels") or (records and not hasattr(given, "image_shape_hint")):
         folder = isinstance(given, str | os.PathLike)
         cure = f"give Packed.open({named(given)!r})" if folder else "give what pack returned, or Packed.open(folder)"
         raise kind("these are no packed data", value=named(given), cure=cure)

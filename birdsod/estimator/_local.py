@@ -100,7 +100,7 @@ class LocalEstimator:
             If these are no packed data, or a channel is missing; or if the job failed, where it is waited for,
             with its reason and its last lines.
         """
-        check_packed(data, TrainingError)
+        check_packed(data, TrainingError, records=True)
         self._check(data)
         hint = data.image_shape_hint(self.params.image_shape)
         if hint and not (wait and logs):

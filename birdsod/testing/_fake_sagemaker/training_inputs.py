@@ -48,11 +48,8 @@ def inputs_fault(region: Region, request: Json) -> str | None:
 
 def _faults(region: Region, channels: Json, mode: str, classes: int | None) -> Iterator[str]:
     for name in _NAMES:
-        if name not in channels:
-            continue
+        # That both are there, with objects, has been looked at before.
         channel = {"InputMode": mode, **channels[name]}
-        if "S3DataSource" not in channel["DataSource"]:
-            continue
         if channel["DataSource"]["S3DataSource"]["S3DataType"] == "AugmentedManifestFile":
             yield from _manifest(region, channel, classes)
         elif channel.get("ContentType") in _IMAGE_TYPES:
