@@ -85,7 +85,9 @@ class Prefix:
                 Bucket=self.bucket, Prefix=self.prefix, Delimiter="/"
             )
             rows = [row for page in pages for row in page.get("Contents", [])]
-        return {row["Key"].removeprefix(self.prefix): Found(row["Size"], row["ETag"]) for row in rows}
+        return {
+            row.get("Key", "").removeprefix(self.prefix): Found(row.get("Size", 0), row.get("ETag", "")) for row in rows
+        }
 
     def read(self, name: str, found: Found, begin: int = 0, end: int | None = None) -> bytes:
         """Return the bytes of an object as it was listed, or a stretch of them."""

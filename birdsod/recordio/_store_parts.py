@@ -101,10 +101,10 @@ class Growing:
 
     def _send(self, number: int, part: Part, source: Source, limits: Limits) -> CompletedPartTypeDef:
         where: dict[str, Any] = {**self._key, "UploadId": self._upload, "PartNumber": number}
-        if len(part.stretches) > 1 or not _is_copied(part.stretches[0], source, limits):
-            data = b"".join(source.read(stretch) for stretch in part.stretches)
+        stretch = part.stretches[-1]
+        if len(part.stretches) > 1 or not _is_copied(stretch, source, limits):
+            data = b"".join(source.read(each) for each in part.stretches)
             return _told(number, self._client.upload_part(**where, Body=data))
-        stretch = part.stretches[0]
         name, found = source.objects[stretch.source]
         if stretch.size < found.size:
             where["CopySourceRange"] = f"bytes={stretch.begin}-{stretch.end - 1}"

@@ -60,8 +60,8 @@ def s3(fake: FakeSageMaker, stocked: S3Client) -> Iterator[S3Client]:
     """The store with the shards below in/, which tests leave as they are; all else goes."""
     yield stocked
     for row in stocked.list_objects_v2(Bucket=fake.bucket).get("Contents", []):
-        if not row["Key"].startswith("in/"):
-            stocked.delete_object(Bucket=fake.bucket, Key=row["Key"])
+        if not row.get("Key", "").startswith("in/"):
+            stocked.delete_object(Bucket=fake.bucket, Key=row.get("Key", ""))
 
 
 def dataset(folder: Path, images: int) -> DetectionDataset:
@@ -102,7 +102,8 @@ def upload(s3: S3Client, bucket: str, folder: Path, prefix: str = "in/") -> None
 def objects(s3: S3Client, bucket: str, prefix: str = "out/") -> dict[str, bytes]:
     rows = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
     return {
-        row["Key"].removeprefix(prefix): s3.get_object(Bucket=bucket, Key=row["Key"])["Body"].read() for row in rows
+        row.get("Key", "").removeprefix(prefix): s3.get_object(Bucket=bucket, Key=row.get("Key", ""))["Body"].read()
+        for row in rows
     }
 
 
@@ -372,14 +373,21 @@ def test_without_boto3_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 # What stops it
 
 
+BROKEN_OFF, CUT = 1, 2
+
+
 class Answer:
     """What a request is answered with, in the place of a connection."""
 
-    def __init__(self, code: str) -> None:
-        self._content = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    def __init__(self, content: bytes) -> None:
+        self._content = content
 
     def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
         yield self._content
+
+    def read(self, *_: Any) -> bytes:
+        content, self._content = self._content, b""
+        return content
 
 
 class Trouble:
@@ -401,8 +409,13 @@ class Trouble:
                 return None
         if self._code == 0:
             raise KeyboardInterrupt
+        if self._code in {BROKEN_OFF, CUT}:
+            # One that breaks off had promised more.
+            headers = {"content-length": "9"} if self._code == BROKEN_OFF else {}
+            return AWSResponse(request.url, 206, HTTPHeaders.from_dict(headers), Answer(b"cut"))
         name = {503: "SlowDown", 403: "AccessDenied", 412: "PreconditionFailed"}[self._code]
-        return AWSResponse(request.url, self._code, HTTPHeaders(), Answer(name))
+        content = f"<Error><Code>{name}</Code><Message>no</Message></Error>".encode()
+        return AWSResponse(request.url, self._code, HTTPHeaders(), Answer(content))
 
 
 STEPS = ["UploadPartCopy", "UploadPart", "PutObject", "CompleteMultipartUpload"]
@@ -444,7 +457,23 @@ def test_what_cannot_be_taken_back_is_named(fake: FakeSageMaker, s3: S3Client) -
     assert note.startswith(f"could not be taken back from s3://{fake.bucket}/out/: parts of train.rec, ")
     assert "validation.lst" in note
     for row in unseen(s3, fake.bucket):
-        s3.abort_multipart_upload(Bucket=fake.bucket, Key=row["Key"], UploadId=row["UploadId"])
+        s3.abort_multipart_upload(Bucket=fake.bucket, Key=row.get("Key", ""), UploadId=row["UploadId"])
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(fake: FakeSageMaker, s3: S3Client, whole: Packed) -> None:
+    merged(fake, Trouble(fake, "GetObject", code=BROKEN_OFF, first=2, times=3).session)
+    assert objects(s3, fake.bucket) == contents(whole.directory)
+    trouble = Trouble(fake, "GetObject", code=BROKEN_OFF)
+    with pytest.raises(CloudError, match=r"cannot read s3://.*/in/shards\.json: 3 read, but total bytes expected is 9"):
+        merged(fake, trouble.session, overwrite=True)
+    assert trouble.seen == 4
+
+
+def test_an_answer_that_is_too_short(fake: FakeSageMaker, s3: S3Client) -> None:
+    with pytest.raises(CloudError, match=r"3 bytes came where \d+ were asked for") as caught:
+        merged(fake, Trouble(fake, "GetObject", code=CUT).session)
+    assert caught.value.path == f"s3://{fake.bucket}/in/shards.json"
+    assert not objects(s3, fake.bucket)
 
 
 def test_a_shard_that_changes_meanwhile(fake: FakeSageMaker, s3: S3Client) -> None:
