@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from birdsod.errors import BirdsodError
 
-__all__ = ["check_packed", "named"]
+__all__ = ["check_packed", "named", "refuse_shards"]
 
 
 def named(given: object) -> str:
@@ -30,7 +30,11 @@ def check_packed(given: object, kind: type[BirdsodError], *, records: bool = Fal
         folder = isinstance(given, str | os.PathLike)
         cure = f"give Packed.open({named(given)!r})" if folder else "give what pack returned, or Packed.open(folder)"
         raise kind("these are no packed data", value=named(given), cure=cure)
-    channels = given.channels
+
+
+def refuse_shards(given: object, kind: type[BirdsodError]) -> None:
+    """Refuse packed data in several record files a channel, where one is needed."""
+    channels = getattr(given, "channels", None)
     if isinstance(channels, Mapping) and any(hasattr(channel, "shards") for channel in channels.values()):
         message = "these are shards, and training takes one record file a channel"
         raise kind(message, value=named(given), cure="merge them: birdsod.recordio.merge(data, folder)")

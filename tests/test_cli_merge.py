@@ -86,3 +86,12 @@ def test_whoever_trains_on_shards_is_told_to_merge(shards: Path) -> None:
     with pytest.raises(RecordError, match=r"there is no packed\.json") as caught:
         Packed.open(shards)
     assert (caught.value.cause, "birdsod merge" in str(caught.value.cure)) == ("the folder holds shards", True)
+
+
+def test_so_is_whoever_trains_on_them_here(shards: Path, tmp_path: Path) -> None:
+    data: Any = Sharded.open(shards)
+    # What the hyperparameters are made of, shards know as well.
+    params = bd.Hyperparameters.for_data(data, base_network="efficientnet-lite0")
+    assert params.num_training_samples == 4
+    with pytest.raises(TrainingError, match="these are shards"):
+        bd.LocalEstimator(params, tmp_path).fit(data)

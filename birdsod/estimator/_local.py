@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from birdsod._arguments import check_packed, named
+from birdsod._arguments import check_packed, named, refuse_shards
 from birdsod.errors import HyperparameterError, TrainingError
 from birdsod.estimator._launch import GRACE_SECONDS, JobProcess, new_job_directory
 from birdsod.estimator._local_job import TRAIN, LocalJob
@@ -100,6 +100,7 @@ class LocalEstimator:
             If these are no packed data, or a channel is missing; or if the job failed, where it is waited for,
             with its reason and its last lines.
         """
+        refuse_shards(data, TrainingError)
         check_packed(data, TrainingError, records=True)
         self._check(data)
         hint = data.image_shape_hint(self.params.image_shape)

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
-from birdsod._arguments import check_packed
+from birdsod._arguments import check_packed, refuse_shards
 from birdsod.dataset._image_channels import ImageChannels
 from birdsod.errors import TrainingError
 from birdsod.estimator.sagemaker.requests import RECORDIO, ChannelPlan
@@ -174,6 +174,7 @@ def inputs_of(data: object, *, input_mode: Literal["File", "Pipe"], classes_chan
     if isinstance(data, ImageChannels):
         cure = "ImageInputs(images), or ManifestInputs(images)"
         raise TrainingError("images can be read in two ways", path=data.directory, cure=cure)
+    refuse_shards(data, TrainingError)
     check_packed(data, TrainingError)
     packed = cast("Packed", data)
     missing = [name for name in _NEEDED if name not in packed.channels]
