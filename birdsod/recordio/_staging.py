@@ -61,6 +61,8 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is None or not self._resume or head_of(self.folder) is None:
+            # First the previous files: without the journal beside them they would be taken for the only copies.
+            shutil.rmtree(self.folder / ASIDE, ignore_errors=True)
             shutil.rmtree(self.folder, ignore_errors=True)
         self._claim.close()
         if self._vain:

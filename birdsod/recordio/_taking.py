@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -88,9 +89,12 @@ def take(directory: Path, purpose: Purpose, *, resume: bool) -> Taken | None:
         claim = _held(folder, directory, resume=resume)
         if claim is None:
             continue
-        _put_back(folder, directory)
         if resume:
+            _put_back(folder, directory)
             return Taken(folder, claim)
+        # Killed after its last rename a run has done its work: what it packed stays.
+        if not _has_appeared(folder, directory):
+            _put_back(folder, directory)
         shutil.rmtree(folder, ignore_errors=True)
         claim.close()
     return None
@@ -138,8 +142,23 @@ def _put_back(folder: Path, directory: Path) -> None:
     shutil.rmtree(aside)
 
 
+def _has_appeared(folder: Path, directory: Path) -> bool:
+    """Say whether all files have their final names; the last vouches for the others, so it tells."""
+    published = _published(folder)
+    if not (folder / ASIDE).is_dir() or not published:
+        return False
+    staged, (final, sha256) = list(published.items())[-1]
+    path = directory / final
+    return not (folder / staged).exists() and path.is_file() and _files.sha256(path) == sha256
+
+
 def _published(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return which files were about to take which names; names alone, for no file lies elsewhere."""
     found: dict[str, tuple[str, str]] = {}
     for entry, _ in entries(folder / JOURNAL):
         found = entry.get(_PUBLISHING, found)
-    return found
+    return {staged: told for staged, told in found.items() if _is_name(staged) and _is_name(told[0])}
+
+
+def _is_name(name: str) -> bool:
+    return name not in {"", ".", ".."} and not set(name) & {"/", os.sep, "\0"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 import random
 import shutil
 import signal
@@ -416,6 +418,42 @@ def test_while_files_take_their_names_another_may_come_between(
     assert (tmp_path / "train.rec").read_bytes() == b"mine"
     stopping.pack(photos, tmp_path, resume=True, overwrite=True)
     assert files(tmp_path) == unbroken["one job"]
+
+
+@pytest.mark.parametrize("previous", [False, True])
+def test_what_had_appeared_before_a_kill_stays_when_the_next_run_fails(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, *, previous: bool
+) -> None:
+    if previous:
+        stopping.pack(photos, tmp_path, quality=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(Staging, "__exit__", lambda self, *_: self._claim.close())
+        stopping.pack(photos, tmp_path, overwrite=True)
+    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(ImageError):
+        bd.pack(stopping.channels(photos), tmp_path, resize=8, overwrite=True)
+    assert files(tmp_path) == whole
+
+
+@pytest.mark.parametrize("place", ["train.rec", "../mine.txt"])
+def test_a_journal_moves_no_file_from_or_to_another_folder(tmp_path: Path, photos: Path, place: str) -> None:
+    mine, folder = tmp_path / "mine.txt", tmp_path / "packed"
+    mine.write_text("mine")
+    hidden = folder / ".birdsod-given"
+    (hidden / "aside").mkdir(parents=True)
+    journal = Journal(hidden / ".journal")
+    purpose = {"channels": ["train", "validation"], "count": None, "most_bytes": None, "only": None}
+    journal.add({"purpose": purpose})
+    sha256 = hashlib.sha256(b"mine").hexdigest()
+    given = {"a": ["../mine.txt", sha256]} if place != "train.rec" else {"../../taken.txt": [place, sha256]}
+    journal.add({"publishing": given})
+    journal.close()
+    (hidden / ".owner").write_text(platform.node())
+    (folder / "train.rec").write_text("mine")
+    stopping.pack(photos, folder, overwrite=True)
+    assert mine.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["mine.txt"]
+    assert not hidden.exists()
 
 
 FULL = """
