@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _BLOCK = 1 << 20
 
@@ -46,6 +46,13 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a whole UTF-8 file that appears at once."""
     write_bytes(path, text.encode())
+
+
+def write_pieces(path: str | os.PathLike[str], pieces: Iterable[str]) -> None:
+    """Write a whole UTF-8 file that appears at once, and is nowhere held as a whole."""
+    with appearing(path) as stream:
+        for piece in pieces:
+            stream.write(piece.encode())
 
 
 def flush_folder(folder: Path) -> None:

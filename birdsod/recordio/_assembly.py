@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from birdsod import _files
 from birdsod.recordio._listing import cut_lists, in_row_order
-from birdsod.recordio._manifest import manifest_text
+from birdsod.recordio._manifest import manifest_pieces
 from birdsod.recordio._packed import Packed, PackedChannel
-from birdsod.recordio._shard_manifest import shard_stem, shards_text
+from birdsod.recordio._shard_manifest import shard_stem, shards_pieces
 from birdsod.recordio._sharded import Shard, Sharded, ShardedChannel
 from birdsod.recordio._taking import Staged
 
@@ -52,13 +52,13 @@ def sharded_channel(
 
 def manifest_of(
     folder: Path, channels: Sequence[PackedChannel | ShardedChannel], table: ClassTable
-) -> tuple[Packed | Sharded, str]:
-    """Return the value of all channels and the text of its manifest."""
+) -> tuple[Packed | Sharded, Iterator[str]]:
+    """Return the value of all channels and the text of its manifest, piece by piece."""
     whole = {channel.name: channel for channel in channels if isinstance(channel, PackedChannel)}
     if whole:
-        return Packed(folder, whole, table), manifest_text(whole, table)
+        return Packed(folder, whole, table), manifest_pieces(whole, table)
     sharded = {channel.name: channel for channel in channels if isinstance(channel, ShardedChannel)}
-    return Sharded(folder, sharded, table), shards_text(sharded, table)
+    return Sharded(folder, sharded, table), shards_pieces(sharded, table)
 
 
 def staged_files(channel: PackedChannel | ShardedChannel, filled: Sequence[Filled], lst: Path) -> Iterator[Staged]:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from dataclasses import asdict, replace
+from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from birdsod import _files
@@ -29,7 +30,9 @@ __all__ = [
     "channel_json",
     "checked",
     "fields",
+    "manifest_pieces",
     "manifest_text",
+    "pieces",
     "read_content",
     "read_manifest",
     "told",
@@ -55,12 +58,28 @@ class Notes(TypedDict):
 
 def manifest_text(channels: Mapping[str, PackedChannel], class_table: ClassTable) -> str:
     """Return the text of ``packed.json``: the same for the same data, wherever and whenever it is packed."""
+    return "".join(manifest_pieces(channels, class_table))
+
+
+def manifest_pieces(channels: Mapping[str, PackedChannel], class_table: ClassTable) -> Iterator[str]:
+    """Return the text of ``packed.json`` piece by piece."""
     content = {
         "schema": SCHEMA,
         "classes": class_table.to_json(),
         "channels": {name: channel_json(channel) for name, channel in channels.items()},
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return pieces(content)
+
+
+def pieces(content: Mapping[str, object]) -> Iterator[str]:
+    """Yield the text of a manifest piece by piece: it may tell of a million boxes, each a row of its own."""
+    yield from json.JSONEncoder(indent=1, ensure_ascii=False, default=_row).iterencode(content)
+    yield "\n"
+
+
+def _row(told: ClippedBox | DroppedBox | RefusedImage) -> dict[str, object]:
+    # Not asdict, which copies what each field holds.
+    return {field.name: getattr(told, field.name) for field in dataclass_fields(told)}
 
 
 def read_manifest(folder: Path) -> tuple[dict[str, PackedChannel], ClassTable]:
@@ -85,7 +104,7 @@ def read_content(path: Path) -> dict[str, Any]:
         if name == MANIFEST and any(path.parent.glob("shards*.json")):
             cause, cure = "the folder holds shards", "merge them with birdsod.recordio.merge, or birdsod merge"
         raise RecordError(f"there is no {name}", path=path, cause=cause, cure=cure) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{name} cannot be read", path=path, cause=str(error), cure=_AGAIN) from error
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
@@ -99,9 +118,10 @@ def told(path: Path) -> Iterator[None]:
     """Tell what a manifest lacks as an error with its path."""
     try:
         yield
-    except RecordError:
+    except RecordError as error:
+        error.path = error.path or str(path)
         raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         cause = f"{type(error).__name__}: {error}"
         raise RecordError(f"{path.name} is malformed", path=path, cause=cause, cure=_AGAIN) from error
 
@@ -155,12 +175,12 @@ def _hashes(channel: PackedChannel) -> tuple[str, ...]:
 def channel_json(channel: PackedChannel) -> dict[str, object]:
     """Return the row of a channel, or of a shard."""
     # Nobody has read the whole file that such stretches vouch for.
-    pieces = {"sha256": None, "stretches": [list(pair) for pair in channel.stretches]} if channel.stretches else {}
+    unread = {"sha256": None, "stretches": [list(pair) for pair in channel.stretches]} if channel.stretches else {}
     return {
         **{name: getattr(channel, name) for name in (*_NUMBERS, *_HASHES)},
-        **pieces,
+        **unread,
         "options": asdict(channel.options),
-        **{name: [asdict(row) for row in getattr(channel, name)] for name in ("clipped", "dropped", "refused")},
+        **{name: getattr(channel, name) for name in ("clipped", "dropped", "refused")},
     }
 
 

@@ -14,7 +14,16 @@ from birdsod.recordio._listing import list_channel, tasks
 from birdsod.recordio._manifest import MANIFEST, read_manifest
 from birdsod.recordio._marks import Shelved
 from birdsod.recordio._resume import Begun, begin, head
-from birdsod.recordio._shard_manifest import SHARDS, is_shard_file, part_name, read_shards, shard_files, shard_stem
+from birdsod.recordio._shard_manifest import (
+    SHARDS,
+    is_manifest,
+    is_shard_file,
+    part_name,
+    parts_in,
+    read_part,
+    shard_files,
+    shard_stem,
+)
 from birdsod.recordio._shelf import Shelf
 from birdsod.recordio._staging import Staging, refuse_existing, writing
 from birdsod.recordio._taking import START_ANEW, Purpose, Staged, publishing
@@ -93,10 +102,10 @@ def _pack_into(folder: Path, request: Request) -> tuple[Packed | Sharded, list[S
             check_filled(channel.name, records, channel.refused, request.run, channel.listed, calls=4)
             channels.append(channel)
             staged += staged_files(channel, filled, listing.lst)
-        packed, text = manifest_of(request.folder, channels, request.class_table)
+        packed, pieces = manifest_of(request.folder, channels, request.class_table)
         with writing(request.folder):
             manifest = folder / request.manifest
-            _files.write_text(manifest, text)
+            _files.write_pieces(manifest, pieces)
             # The last one vouches for the others.
             staged.append(Staged(manifest.name, manifest.name, _files.sha256(manifest)))
             journal.add(publishing(staged))
@@ -130,10 +139,11 @@ def _known_files(request: Request) -> list[Path]:
         names = [f"{name}{ending}" for name in request.channels for ending in _ENDINGS]
     elif plan.only is not None and plan.count is not None:
         stems = [shard_stem(name, plan.only, plan.count) for name in request.channels]
-        names = [f"{stem}{ending}" for stem in stems for ending in _ENDINGS]
+        # It would speak for all shards, and the parts would not be asked.
+        names = [*(f"{stem}{ending}" for stem in stems for ending in _ENDINGS), SHARDS]
     else:
         there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        names = [name for name in there if is_shard_file(name, request.channels)]
+        names = [name for name in there if is_shard_file(name, request.channels) or is_manifest(name)]
     return [folder / name for name in [*names, request.manifest]]
 
 
@@ -172,13 +182,20 @@ def _channel(request: Request, listing: Listing, filled: Sequence[Filled]) -> Pa
 def _gone(request: Request, finals: Iterable[str]) -> set[str]:
     """Return the files that were packed before and have no successor."""
     folder, plan = request.folder, request.plan
-    try:
-        if plan.only is not None:
-            return set()
-        if plan.is_sharded:
-            return set(shard_files(read_shards(folder)[0])) - set(finals) if (folder / SHARDS).exists() else set()
+    if plan.only is not None:
+        # What it spoke for may be what the other jobs of the array have just packed.
+        return {SHARDS}
+    if plan.is_sharded:
+        manifests = [path for path in (folder / SHARDS, *parts_in(folder)) if path.is_file()]
+        return {name for path in manifests for name in (path.name, *_vouched_for(path))} - set(finals)
+    with contextlib.suppress(BirdsodError):
         previous, _ = read_manifest(folder)
-    except BirdsodError:
-        # Whoever wrote it, it does not say which files are its own.
-        return set()
-    return {f"{name}{ending}" for name in previous for ending in _ENDINGS} - set(finals)
+        return {f"{name}{ending}" for name in previous for ending in _ENDINGS} - set(finals)
+    return set()
+
+
+def _vouched_for(manifest: Path) -> list[str]:
+    """Return the files of shards that a manifest tells of; none if it cannot be read, whoever wrote it."""
+    with contextlib.suppress(BirdsodError):
+        return shard_files(read_part(manifest).channels)
+    return []

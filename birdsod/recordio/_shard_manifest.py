@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from birdsod.classes import ClassTable
 from birdsod.errors import RecordError
-from birdsod.recordio._manifest import SCHEMA, channel_json, fields, read_content, told
+from birdsod.recordio._manifest import SCHEMA, channel_json, fields, pieces, read_content, told
 from birdsod.recordio._names import check_names
+from birdsod.recordio._shard_plan import MOST_SHARDS
 from birdsod.recordio._sharded import Shard, ShardedChannel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "read_shards",
     "shard_files",
     "shard_stem",
-    "shards_text",
+    "shards_pieces",
 ]
 
 SHARDS = "shards.json"
@@ -83,8 +83,8 @@ def shard_files(channels: Mapping[str, ShardedChannel]) -> list[str]:
     return [path.name for shard in shards for path in (shard.lst, shard.rec, shard.idx)]
 
 
-def shards_text(channels: Mapping[str, ShardedChannel], class_table: ClassTable) -> str:
-    """Return the text of a manifest: the same for the same data, wherever and whenever it is packed."""
+def shards_pieces(channels: Mapping[str, ShardedChannel], class_table: ClassTable) -> Iterator[str]:
+    """Return the text of a manifest, piece by piece: the same for the same data, wherever and whenever it is packed."""
     content = {
         "schema": SCHEMA,
         "classes": class_table.to_json(),
@@ -97,7 +97,7 @@ def shards_text(channels: Mapping[str, ShardedChannel], class_table: ClassTable)
             for name, channel in channels.items()
         },
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return pieces(content)
 
 
 def read_shards(folder: Path) -> tuple[dict[str, ShardedChannel], ClassTable]:
@@ -131,6 +131,9 @@ def read_part(path: Path) -> Part:
 
 def _channel(folder: Path, name: str, row: Mapping[str, Any]) -> ShardedChannel:
     of = int(row["of"])
+    if not 1 <= of <= MOST_SHARDS:
+        message = f"channel {name!r} cannot have {of} shards"
+        raise ValueError(message)
     shards = tuple(_shard(folder, name, shard, of) for shard in row["shards"])
     if not shards:
         message = f"channel {name!r} has no shard"

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Cuts", "Plan", "plan_of", "size_in_bytes"]
+__all__ = ["MOST_SHARDS", "Cuts", "Plan", "plan_of", "size_in_bytes"]
 
-_MOST = 99_999
+MOST_SHARDS = 99_999
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 _UNITS = {"b": 1} | {
     f"{letter}{kind}b": base**power
@@ -145,6 +145,6 @@ def _one_shard(shard: object) -> Plan:
 
 
 def _count(count: int) -> int:
-    if not 1 <= count <= _MOST:
-        raise RecordError("the number of shards is out of range", value=count, cure=f"choose 1 to {_MOST}")
+    if not 1 <= count <= MOST_SHARDS:
+        raise RecordError("the number of shards is out of range", value=count, cure=f"choose 1 to {MOST_SHARDS}")
     return count

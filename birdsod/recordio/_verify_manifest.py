@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from birdsod.recordio._packed import PackedChannel
     from birdsod.recordio._verify_labels import LabelChecks
 
-__all__ = ["READABLE", "Vouched", "broken", "check_counts", "check_hashes", "vouched"]
+__all__ = ["Vouched", "broken", "check_counts", "check_hashes", "vouched"]
 
 _BLOCK = 1 << 20
-READABLE = (BirdsodError, RecursionError, OverflowError)
-"""What reading a manifest of any bytes may raise."""
 
 
 class Vouched(NamedTuple):
@@ -42,7 +40,7 @@ def vouched(rec: Path, findings: Findings) -> Vouched | None:
     for manifest in [*([packed] if packed.exists() else []), *manifests_naming(rec)]:
         try:
             channels, table = _read(manifest)
-        except READABLE as error:
+        except BirdsodError as error:
             broken(manifest, error, findings)
             at_fault = True
             continue

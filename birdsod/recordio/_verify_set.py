@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from birdsod.errors import RecordError
+from birdsod.errors import BirdsodError, RecordError
 from birdsod.recordio._finding_kinds import FindingKind
 from birdsod.recordio._findings import Findings, Verification
 from birdsod.recordio._manifest import MANIFEST, read_manifest
@@ -18,7 +18,7 @@ from birdsod.recordio._shard_manifest import (
     read_part,
     shard_stem,
 )
-from birdsod.recordio._verify_manifest import READABLE, broken
+from birdsod.recordio._verify_manifest import broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -79,7 +79,7 @@ def verify_set(
                 channels += read_manifest(folder)[0].values()
             else:
                 parts.append(read_part(manifest))
-        except READABLE as error:
+        except BirdsodError as error:
             broken(manifest, error, findings)
     is_known = not findings.counts
     shards = _check_parts(parts, findings)

@@ -143,6 +143,10 @@ def no_lst(folder: Path) -> None:
     (folder / "train.lst").unlink()
 
 
+def nested(folder: Path) -> None:
+    (folder / "packed.json").write_text("[" * 100_000)
+
+
 def cut_short(folder: Path) -> None:
     (folder / "train.rec").write_bytes((folder / "train.rec").read_bytes()[:-4])
 
@@ -161,7 +165,12 @@ CONTRADICTIONS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no count": (channel_edited(lambda row: row.pop("records")), "malformed.*KeyError"),
     "count is text": (channel_edited(lambda row: row.update(records="many")), "malformed.*ValueError"),
     "unknown option": (channel_edited(lambda row: row["options"].update(blur=3)), "malformed.*TypeError"),
-    "option out of range": (channel_edited(lambda row: row["options"].update(quality=101)), "quality out of range"),
+    "option out of range": (
+        channel_edited(lambda row: row["options"].update(quality=101)),
+        r"packed\.json: quality out of range",
+    ),
+    "count without end": (channel_edited(lambda row: row.update(listed=float("inf"))), "malformed.*OverflowError"),
+    "nested without end": (nested, r"packed\.json cannot be read.*recursion"),
     "does not add up": (channel_edited(lambda row: row.update(listed=9)), "are not 9 listed"),
     "record file missing": (no_rec, r"train\.rec: a packed file is missing"),
     "index missing": (no_idx, r"validation\.idx: a packed file is missing"),

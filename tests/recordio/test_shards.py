@@ -248,7 +248,7 @@ def test_files_that_only_look_alike_are_left_alone(tmp_path: Path, photos: Path)
     for name in others:
         (tmp_path / name).write_text("mine")
     bd.pack(channels, tmp_path, resize=16, shards=1)
-    bd.pack(channels, tmp_path, resize=16, shard=(1, 2))
+    bd.pack(channels, tmp_path, resize=16, shard=(1, 2), overwrite=True)
     (tmp_path / "shards.json").write_text("{}")
     bd.pack(channels, tmp_path, resize=16, shards=2, overwrite=True)
     assert names(tmp_path) >= {
@@ -376,3 +376,39 @@ def test_it_is_a_value(array: Path, tmp_path: Path, photos: Path) -> None:
     assert (packed.dropped, len(packed.refused), packed.channels["train"].is_whole) == ((), 1, True)
     shutil.move(array, tmp_path / "moved")
     assert Sharded.open(tmp_path / "moved", verify=True).channels["train"].shards[0].sha256
+
+
+def test_parts_are_not_packed_beside_the_manifest_of_all_shards(photos: Path, tmp_path: Path) -> None:
+    channels = {"train": dataset(photos, [0] * 6)}
+    bd.pack(channels, tmp_path, resize=16, shards=2)
+    with pytest.raises(RecordError, match=r"shards\.json: the file exists already"):
+        bd.pack(channels, tmp_path, resize=16, shard=(0, 3))
+    for index in range(3):
+        bd.pack(channels, tmp_path, resize=16, shard=(index, 3), overwrite=True)
+    assert [shard.of for shard in Sharded.open(tmp_path, verify=True).channels["train"].shards] == [3, 3, 3]
+
+
+def test_the_parts_of_an_array_go_when_all_shards_are_packed_over_them(photos: Path, tmp_path: Path) -> None:
+    channels = {"train": dataset(photos, [0] * 6)}
+    for index in range(3):
+        bd.pack(channels, tmp_path / "packed", resize=16, shard=(index, 3))
+    (tmp_path / "packed" / "shards-00009-of-00010.json").write_text("no manifest")
+    with pytest.raises(RecordError, match="the file exists already"):
+        bd.pack(channels, tmp_path / "packed", resize=16, shards=2)
+    bd.pack(channels, tmp_path / "packed", resize=16, shards=2, overwrite=True)
+    bd.pack(channels, tmp_path / "fresh", resize=16, shards=2)
+    assert {path.name for path in (tmp_path / "packed").iterdir()} == {
+        path.name for path in (tmp_path / "fresh").iterdir()
+    }
+
+
+@pytest.mark.parametrize("of", [0, -1, 100_000, 10**12])
+def test_a_number_of_shards_that_cannot_be_is_refused_and_not_counted_out(
+    photos: Path, tmp_path: Path, of: int
+) -> None:
+    bd.pack({"train": dataset(photos, [0] * 2)}, tmp_path, resize=16, shards=2)
+    content = json.loads((tmp_path / "shards.json").read_text())
+    content["channels"]["train"]["of"] = of
+    (tmp_path / "shards.json").write_text(json.dumps(content))
+    with pytest.raises(RecordError, match=rf"malformed.*cannot have {of} shards"):
+        Sharded.open(tmp_path)
