@@ -65,10 +65,11 @@ class Node:
     def numbers(self, name: str, default: Sequence[float]) -> tuple[float, ...]:
         """Return an attribute that is a row of numbers; one alone is a row of one."""
         found = self._value(name, tuple(default))
-        row = found if isinstance(found, tuple | list) else (found,)
-        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in row):
+        row: Sequence[object] = found if isinstance(found, tuple | list) else (found,)
+        numbers = [float(value) for value in row if isinstance(value, int | float) and not isinstance(value, bool)]
+        if len(numbers) < len(row):
             raise self._fault(name)
-        return tuple(float(value) for value in row)
+        return tuple(numbers)
 
     def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
         """Return an attribute that is a row of whole numbers."""

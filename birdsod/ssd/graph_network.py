@@ -70,8 +70,8 @@ class GraphNetwork(nn.Module):
         graph = _for_inference(graph)
         detection = _detection(graph)
         self.image_shape = image_shape
-        self.settings = _settings(detection)
-        self.input_mean = _input_mean(arrays)
+        self.settings: DetectionSettings = _settings(detection)
+        self.input_mean: tuple[float, float, float] = _input_mean(arrays)
         self._nodes = graph.nodes
         self._outputs = tuple(source for source, _ in detection.inputs)
         self._order = graph.needed_for(*self._outputs)
@@ -82,7 +82,7 @@ class GraphNetwork(nn.Module):
         # Run once: what does not fit together shows now, and the graph alone knows the shapes.
         probabilities, offsets, anchors = self._run(torch.zeros(1, 3, image_shape, image_shape))
         self._check(probabilities, offsets, anchors)
-        self.num_classes = probabilities.shape[1] - 1
+        self.num_classes: int = probabilities.shape[1] - 1
         self.register_buffer("anchors", anchors.reshape(-1, 4))
 
     def answer(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
