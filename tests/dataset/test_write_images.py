@@ -293,11 +293,10 @@ def test_made_up_birds_in_cub_layout_with_their_mirrors(tmp_path: Path) -> None:
 @settings(max_examples=25)
 def test_what_is_written_is_read_back(drawn: DrawnCub, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("drawn")
-    data = load_cub(drawn.write(folder / "cub", pixels=True))
-    try:
-        written = write_images({"train": data}, folder / "out")
-    except BoxError:
-        return
+    whole = load_cub(drawn.write(folder / "cub", pixels=True))
+    # A box wholly outside its image is refused, which other tests see to.
+    data = whole[[bool((image.boxes[:, :2] < [image.width, image.height]).all()) for image in whole]]
+    written = write_images({"train": data}, folder / "out")
     for image, file, row in zip(data, written.channels["train"].files, range(len(data)), strict=True):
         note = annotation(written, row=row)
         assert (file.image_id, read_extent(note)) == (image.image_id, (image.width, image.height))

@@ -269,12 +269,12 @@ def _check_file(file: FileUpload) -> None:
 
 
 def _unreadable(file: FileUpload, error: OSError) -> CloudError:
-    return CloudError("the file cannot be read", path=file.path, cause=error.strerror, cure="pack again")
+    return CloudError("the file cannot be read", path=file.path, cause=error.strerror, cure="pack or write again")
 
 
 def _changed(file: FileUpload) -> CloudError:
-    cause = "it was changed after packing"
-    return CloudError("the file is not what was packed", path=file.path, cause=cause, cure="pack again")
+    cause = "it was changed after it was packed or written"
+    return CloudError("the file is not what was packed", path=file.path, cause=cause, cure="pack or write again")
 
 
 def _put(cloud: Cloud, file: FileUpload, kms_key: str | None) -> int:
