@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["ENDINGS", "changed", "check_whole", "join_indexes", "join_lists", "join_records", "merged_channel"]
 
 ENDINGS = (".lst", ".rec", ".idx")
-_BLOCK = 8 << 20
+# Stays in the cache of a core, while three threads write and hash it.
+_BLOCK = 1 << 20
 _AGAIN = "pack the shard again"
 _KEY_LIMIT = 1 << 64
 
