@@ -70,14 +70,20 @@ class SparseArray:
         Raises
         ------
         ArtifactError
-            If an index lies outside.
+            If an index lies outside, or no memory holds the whole array.
         """
-        whole: Array = np.zeros(self.shape, dtype=self.values.dtype)
+        whole = self._empty()
         try:
             whole[self._places()] = self.values
         except (IndexError, ValueError) as error:
             raise ArtifactError("an index of the sparse array lies outside it", value=self.shape) from error
         return whole
+
+    def _empty(self) -> Array:
+        try:
+            return np.zeros(self.shape, dtype=self.values.dtype)
+        except (MemoryError, ValueError) as error:
+            raise ArtifactError("the sparse array is too large to be made whole", value=self.shape) from error
 
     def _places(self) -> tuple[npt.NDArray[np.integer], ...]:
         if np.any(self.indices < 0):

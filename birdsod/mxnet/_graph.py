@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,17 +58,20 @@ class Node:
 
     def number(self, name: str, default: float) -> float:
         """Return an attribute that is a number."""
-        found = self._value(name, default)
-        if isinstance(found, bool) or not isinstance(found, int | float):
+        found = self.numbers(name, (default,))
+        if len(found) != 1:
             raise self._fault(name)
-        return float(found)
+        return found[0]
 
     def numbers(self, name: str, default: Sequence[float]) -> tuple[float, ...]:
         """Return an attribute that is a row of numbers; one alone is a row of one."""
         found = self._value(name, tuple(default))
         row: Sequence[object] = found if isinstance(found, tuple | list) else (found,)
-        numbers = [float(value) for value in row if isinstance(value, int | float) and not isinstance(value, bool)]
-        if len(numbers) < len(row):
+        try:
+            numbers = [float(value) for value in row if isinstance(value, int | float) and not isinstance(value, bool)]
+        except OverflowError as error:
+            raise self._fault(name) from error
+        if len(numbers) < len(row) or not all(map(math.isfinite, numbers)):
             raise self._fault(name)
         return tuple(numbers)
 

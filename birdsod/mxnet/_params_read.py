@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +71,10 @@ def read_params(source: str | os.PathLike[str] | bytes) -> dict[str, Array | Spa
         names = [str(number) for number in range(len(arrays))]
     if len(names) != len(arrays):
         raise cursor.fault(f"the file has {len(arrays)} arrays and {len(names)} names", cause="damage")
-    if len(set(names)) != len(names):
-        raise cursor.fault("two arrays have the same name", value=next(n for n in names if names.count(n) > 1))
-    return dict(zip(names, arrays, strict=True))
+    found = dict(zip(names, arrays, strict=True))
+    if len(found) != len(names):
+        raise cursor.fault("two arrays have the same name", value=Counter(names).most_common(1)[0][0])
+    return found
 
 
 def _opened(source: str | os.PathLike[str] | bytes) -> Cursor:

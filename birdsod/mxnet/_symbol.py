@@ -52,7 +52,7 @@ def read_symbol(source: str | os.PathLike[str] | bytes) -> Graph:
         return Graph(nodes, heads, _version(content))
     except OSError as error:
         raise ArtifactError("the file cannot be read", path=path, cause=error.strerror) from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         cause = f"{type(error).__name__}: {error}"
         raise ArtifactError("the file is no graph of MXNet", path=path, cause=cause, cure="get it again") from error
 

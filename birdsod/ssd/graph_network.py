@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ _INPUT_MEAN = "aux:bn_data_moving_mean"
 IMAGENET_MEAN = (123.0, 117.0, 104.0)
 # The mean of raw pixels is above 100 in each channel, that of pixels without their mean is near 0.
 _RAW_FROM = 50.0
+# Of one parameter: a sparse one may claim any size, and its file stays small.
+_MOST_NUMBERS = 1 << 28
 
 
 class GraphNetwork(nn.Module):
@@ -145,7 +148,10 @@ def _detection(graph: Graph) -> Node:
 def _settings(node: Node) -> DetectionSettings:
     if node.integer("background_id", 0):
         raise ArtifactError(f"node {node.name!r}: the background is another class than 0", value=node.attributes)
-    first, second, third, fourth = node.numbers("variances", (0.1, 0.1, 0.2, 0.2))
+    variances = node.numbers("variances", (0.1, 0.1, 0.2, 0.2))
+    if len(variances) != 4:  # noqa: PLR2004 - one for each number of a box
+        raise ArtifactError(f"node {node.name!r}: variances are not four numbers", value=variances)
+    first, second, third, fourth = variances
     return DetectionSettings(
         threshold=node.number("threshold", 0.01),
         nms_threshold=node.number("nms_threshold", 0.5),
@@ -175,6 +181,8 @@ def _parameters(graph: Graph, order: tuple[int, ...], arrays: Arrays) -> dict[st
 
 
 def _tensor(name: str, array: npt.NDArray[np.generic] | SparseArray) -> torch.Tensor:
+    if math.prod(array.shape) > _MOST_NUMBERS:
+        raise ArtifactError(f"the parameter {name} is larger than any of a detector", value=array.shape)
     whole = array.dense() if isinstance(array, SparseArray) else array
     tensor = torch.from_numpy(whole.astype("<f4"))
     if not torch.isfinite(tensor).all():

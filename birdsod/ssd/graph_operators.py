@@ -56,7 +56,7 @@ def compute(node: Node, inputs: Tensors) -> torch.Tensor:
         raise ArtifactError(f"node {node.name!r} has an operator that no detector uses", value=node.op, cure=cure)
     try:
         return operator(node, inputs)
-    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+    except (RuntimeError, IndexError, ValueError, TypeError, ArithmeticError) as error:
         if isinstance(error, ArtifactError):
             raise
         shapes = [tuple(each.shape) for each in inputs]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["MXNetArtifact", "holds_mxnet", "mxnet_artifact"]
 
 _SYMBOL = "-symbol.json"
-_PARAMS = re.compile(r"(.*)-\d{4,}\.params")
+_PARAMS = re.compile(r"(.*)-(\d{4,})\.params")
 _DEFAULT_IMAGE_SHAPE = 300
 _LARGEST_IMAGE_SHAPE = 4096
 
@@ -120,7 +120,8 @@ def _symbol(members: Mapping[str, bytes], file: Path) -> str:
 def _params(members: Mapping[str, bytes], symbol: str, file: Path) -> str:
     """Return the parameters of the graph's own name; of several epochs the last."""
     prefix = symbol.removesuffix(_SYMBOL)
-    found = sorted(name for name in members if (match := _PARAMS.fullmatch(name)) and match[1] == prefix)
+    matches = [match for name in members if (match := _PARAMS.fullmatch(name)) and match[1] == prefix]
+    found = [match[0] for match in sorted(matches, key=lambda match: int(match[2]))]
     if not found:
         others = sorted(name for name in members if name.endswith(".params"))
         wanted = f"{PurePosixPath(prefix).name}-0000.params"

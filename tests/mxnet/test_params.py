@@ -114,6 +114,20 @@ def changed(data: bytes, old: bytes, new: bytes) -> bytes:
     return data.replace(old, new, 1)
 
 
+def _named(names: list[str]) -> bytes:
+    """A file of arrays that were never given a shape."""
+    lengths = [struct.pack("<Q", len(name)) + name.encode() for name in names]
+    return b"".join(
+        [
+            GOOD[:16],
+            struct.pack("<Q", len(names)),
+            (V2 + bytes(8)) * len(names),
+            struct.pack("<Q", len(names)),
+            *lengths,
+        ]
+    )
+
+
 FAULTS = {
     "another kind of file": (b"PK\x03\x04" + GOOD, "does not begin"),
     "too short for a magic number": (GOOD[:5], "does not begin"),
@@ -127,6 +141,7 @@ FAULTS = {
         "2 arrays and 1 names",
     ),
     "the same name twice": (changed(GOOD, b"aux:b", b"arg:w"), "the same name"),
+    "the same name twice, the last of many": (_named([*map(str, range(9999)), "b", "b"]), r"the same name \(got 'b'\)"),
     "a name that is no text": (changed(GOOD, b"aux:b", b"aux:\xff"), "no text"),
     "an unknown storage type": (changed(GOOD, V2 + b"\0\0\0\0", V2 + b"\7\0\0\0"), "storage type"),
     "too many dimensions": (changed(GOOD, V2 + b"\0\0\0\0\2", V2 + b"\0\0\0\0\x63"), "too many dimensions"),
@@ -185,6 +200,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_row_outside_the_array_is_refused(index: int) -> None:
     rows = SparseArray("row_sparse", (3, 1), np.ones((1, 1)), np.array([index]))
     with pytest.raises(ArtifactError, match="outside"):
+        rows.dense()
+
+
+def test_an_array_that_no_memory_holds_is_refused() -> None:
+    rows = SparseArray("row_sparse", (2**62, 2**62), np.ones((1, 1)), np.array([0]))
+    with pytest.raises(ArtifactError, match="too large to be made whole"):
         rows.dense()
 
 

@@ -64,6 +64,7 @@ BROKEN = {
     "a link of something else": graph_json(heads=[["1", 0]]),
     "attributes that are none": graph_json(nodes=[{"op": "x", "name": "x", "inputs": [], "attrs": 3}], heads=[[0, 0]]),
     "a version that is none": graph_json(attrs={"mxnet_version": "new"}),
+    "a version without end": b'{"nodes": [], "heads": [], "attrs": {"mxnet_version": ["int", 1e999]}}',
     "endless nesting": b"[" * 100_000,
 }
 
@@ -140,3 +141,11 @@ def test_a_number_or_flag_of_another_type_is_named() -> None:
 def test_any_bytes_give_a_graph_or_an_error_of_ours(data: bytes) -> None:
     with contextlib.suppress(ArtifactError):
         read_symbol(data)
+
+
+@pytest.mark.parametrize("text", ["1" + "0" * 400, "1e999", "-1e999", "(1e999,)"])
+def test_a_number_without_end_is_named(text: str) -> None:
+    node = Node("x", "x", {"a": text})
+    for read in (lambda: node.number("a", 1.0), lambda: node.numbers("a", ()), lambda: node.integers("a", ())):
+        with pytest.raises(ArtifactError, match="'a' cannot be read"):
+            read()

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from birdsod.errors import ArtifactError
-from birdsod.mxnet import Graph, Node, params_bytes, read_params, read_symbol
+from birdsod.mxnet import Graph, Node, SparseArray, params_bytes, read_params, read_symbol
 from birdsod.ssd import load_model
 from birdsod.ssd.graph_network import IMAGENET_MEAN, GraphNetwork
 from birdsod.ssd.graph_operators import OPERATORS, compute
@@ -121,7 +121,7 @@ def test_an_archive_without_hyperparameters_is_tolerated(tmp_path: Path) -> None
 
 def test_of_several_epochs_the_last_is_taken(tmp_path: Path) -> None:
     other = params_bytes({"arg:nothing": np.ones(1, dtype=np.float32)})
-    files = members(model_algo_1__0000_dot_params=other, model_algo_1__0007_dot_params=PARAMS.read_bytes())
+    files = members(model_algo_1__9999_dot_params=other, model_algo_1__10000_dot_params=PARAMS.read_bytes())
     assert load_model(folder(tmp_path / "model", files)).image_shape == 128
 
 
@@ -174,6 +174,8 @@ def test_what_the_graph_says_about_detection_is_taken() -> None:
     ("name", "attributes", "message"),
     [
         ("detection", {"background_id": "1"}, "background"),
+        ("detection", {"variances": "(0.1, 0.2)"}, "variances are not four"),
+        ("pooling0", {"stride": "(0, 0)", "pooling_convention": "full"}, "'pooling0' .Pooling. cannot be computed"),
         ("conv0", {"dilate": "(99, 99)"}, "cannot be computed"),
         ("conv0", {"kernel": "(7,)"}, "'conv0' .Convolution.: kernel"),
         ("bn0", {"axis": "3"}, "axis"),
@@ -204,6 +206,13 @@ def test_parameters_that_are_not_finite_are_refused() -> None:
     arrays = dict(read_params(PARAMS))
     arrays["arg:conv0_weight"] = np.full((8, 3, 7, 7), np.nan, dtype=np.float32)
     with pytest.raises(ArtifactError, match="conv0_weight is not finite"):
+        GraphNetwork(read_symbol(DEPLOY), arrays, image_shape=128)
+
+
+def test_a_sparse_parameter_of_any_size_is_refused_before_it_is_made_whole() -> None:
+    arrays = dict(read_params(PARAMS))
+    arrays["arg:conv0_weight"] = SparseArray("row_sparse", (1 << 40, 1), np.ones((1, 1), np.float32), np.array([0]))
+    with pytest.raises(ArtifactError, match="larger than any"):
         GraphNetwork(read_symbol(DEPLOY), arrays, image_shape=128)
 
 
