@@ -130,8 +130,25 @@ def iterate(told: Told, _blobs: Blobs) -> Answer:
     return {}, blobs
 
 
+def detect(told: Told, blobs: Blobs) -> Answer:
+    """Open a saved detector as a container does, answer a batch, and save it again under another name."""
+    symbol, arguments, statistics = mx.model.load_checkpoint(told["prefix"], 0)
+    batch = np.frombuffer(blobs[0], "<f4").reshape(told["shape"])
+    labelled = "label" in symbol.list_arguments()
+    labels = [("label", (batch.shape[0], 2, 6))] if labelled else None
+    module = mx.mod.Module(symbol, data_names=("data",), label_names=("label",) if labelled else None)
+    module.bind(for_training=False, data_shapes=[("data", batch.shape)], label_shapes=labels)
+    module.set_params(arguments, statistics, allow_missing=False, allow_extra=False)
+    # A row of -1 is no object: what is answered must not depend on what is looked for.
+    none = [mx.nd.full(shape, -1) for _, shape in labels] if labels else None
+    module.forward(mx.io.DataBatch(data=[mx.nd.array(batch)], label=none), is_train=False)
+    rows = module.get_outputs()[-1].asnumpy()
+    module.save_checkpoint(told["again"], 0)
+    return {"shape": rows.shape, "outputs": symbol.list_outputs()}, [rows.astype("<f4").tobytes()]
+
+
 COMMANDS: dict[str, Callable[[Told, Blobs], Answer]] = {
-    command.__name__: command for command in (versions, write, read, pack, unpack, im2rec, iterate)
+    command.__name__: command for command in (versions, write, read, pack, unpack, im2rec, iterate, detect)
 }
 
 
