@@ -98,7 +98,9 @@ def model_trainer(plan: TrainingPlan, session: boto3.Session) -> Any:  # noqa: A
             **_optional(plan, shapes, configs),
             training_input_mode=plan.input_mode,
             hyperparameters=dict(plan.hyperparameters),
-            input_data_config=[_shaped(shapes.Channel, row) for row in training_request(plan)["InputDataConfig"]],
+            input_data_config=[
+                _shaped(shapes.Channel, row) for row in training_request(plan).get("InputDataConfig", [])
+            ],
             tags=[shapes.Tag(key=key, value=value) for key, value in plan.tags.items()],
         )
 
