@@ -61,8 +61,8 @@ class Planner:
         _check_params(params)
         self.params = params
         self.cloud: Cloud = Cloud.of(session)
-        self.settings = Settings(**settings)
-        self.prefix = prefix.strip("/")
+        self.settings: Settings = Settings(**settings)
+        self.prefix: str = prefix.strip("/")
         self.tags: dict[str, str] = dict(tags or {})
         self.ledger: Ledger = ledger or Ledger()
         self.max_cost = max_cost
