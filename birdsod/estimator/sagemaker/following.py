@@ -9,7 +9,7 @@ from birdsod._progress import bar
 from birdsod.errors import TrainingError
 from birdsod.estimator.sagemaker.failures import failure_lines
 from birdsod.estimator.sagemaker.job_facts import OVER
-from birdsod.estimator.sagemaker.logs import LogFollower
+from birdsod.estimator.sagemaker.logs import TRAINING_JOBS, LogFollower
 from birdsod.estimator.sagemaker.metrics import Gauge, incidents
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from tqdm.std import tqdm
 
+    from birdsod.errors import CloudError
     from birdsod.estimator.sagemaker.session import Cloud
 
-__all__ = ["LOG_GROUP", "follow", "warn_of_limits", "warn_of_losses", "why_failed"]
+__all__ = ["follow", "warn_of_limits", "warn_of_losses", "why_failed"]
 
-LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _LIMITS = {
     "MaxRuntimeExceeded": "it reached its time limit: give it more with max_hours=",
     "MaxWaitTimeExceeded": "it waited too long for spare capacity: give it more with max_wait_hours=, or spot=False",
@@ -70,6 +70,11 @@ def follow(
     show : bool
         Whether states and lines are printed, or only the bar moves.
 
+    Warns
+    -----
+    UserWarning
+        If the caller may not read the log; then only the states are told.
+
     Raises
     ------
     CloudError
@@ -79,7 +84,7 @@ def follow(
     with shown as progress:
         tell: Callable[[str], object] = progress.write if show else _silently
         states = _States(describe, tell)
-        lines = LogFollower(cloud, LOG_GROUP, f"{name}/", poll_seconds=poll_seconds)
+        lines = LogFollower(cloud, TRAINING_JOBS, f"{name}/", poll_seconds=poll_seconds, denied=_Denied(name))
         gauge = Gauge(progress)
         for line in lines.follow(states.is_over):
             tell(line.text)
@@ -127,6 +132,19 @@ def warn_of_losses(name: str, lines: Sequence[str]) -> None:
     for incident in incidents(lines):
         if incident.kind == "images skipped":
             warnings.warn(f"{name}: {incident.message}", UserWarning, stacklevel=3)
+
+
+class _Denied:
+    """Warn once that the log may not be read; how the job stands is told all the same."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._told = False
+
+    def __call__(self, error: CloudError) -> None:
+        if not self._told:
+            self._told = True
+            warnings.warn(f"{self._name} is waited for without its log: {error}", UserWarning, stacklevel=2)
 
 
 def _silently(text: str) -> None:

@@ -105,7 +105,7 @@ class SageMakerJob(JobFacts):
         Warns
         -----
         UserWarning
-            If the job was ended by a time limit, or the algorithm passed over images.
+            If the job was ended by a time limit, the algorithm passed over images, or the log may not be read.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class SageMakerJob(JobFacts):
         follow(self.cloud, self.name, self.describe, poll_seconds=self.poll_seconds, show=logs)
         told = self.describe()
         self._note_end()
-        lines = self.logs()
+        lines = self._lines_at_the_end()
         if told["TrainingJobStatus"] == "Failed":
             raise why_failed(self.name, told, lines)
         warn_of_limits(self.name, told)
@@ -287,6 +287,13 @@ class SageMakerJob(JobFacts):
             say(f"spare capacity saved {self.saved:.0%}: {self.seconds} s trained, {self.billable_seconds} s paid for")
         if self.spent is not None:
             say(f"{self.name} cost about ${self.spent:,.3f}")
+
+    def _lines_at_the_end(self) -> list[str]:
+        try:
+            return self.logs()
+        except CloudError:
+            # How the job ended must not be hidden behind a log that cannot be read.
+            return []
 
     def _note_end(self) -> None:
         from birdsod.estimator.sagemaker.ledger import Resource

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from birdsod.classes import ClassTable
     from birdsod.estimator.sagemaker.ledger import Ledger
+    from birdsod.estimator.sagemaker.logs import LogFollower, LogLine
     from birdsod.estimator.sagemaker.price_table import PriceTable
     from birdsod.estimator.sagemaker.session import Cloud
 
@@ -66,6 +68,9 @@ class JobFacts:
         self._ledger = ledger
         self._prices = prices
         self._last: DescribeTrainingJobResponseTypeDef | None = None
+        self._follower: LogFollower | None = None
+        self._log: list[LogLine] = []
+        self._log_lock = threading.Lock()
 
     def describe(self) -> DescribeTrainingJobResponseTypeDef:
         """Return all that the service tells about the job.
@@ -211,11 +216,9 @@ class JobFacts:
         CloudError
             If the service does not give them, and none were kept.
         """
-        from birdsod.estimator.sagemaker.logs import read_logs
-
         kept = read_log(self.folder)
         try:
-            lines = [line.text for line in read_logs(self.cloud, self.name)]
+            lines = self._lines_so_far()
         except CloudError as error:
             # Log groups are emptied after a while, and not everyone may read them.
             if kept or is_missing(error):
@@ -224,6 +227,25 @@ class JobFacts:
         if len(lines) > len(kept) and self.status in OVER:
             write_log(self.folder, lines)
         return lines or kept
+
+    def _lines_so_far(self) -> list[str]:
+        """Read on from where the last look ended."""
+        from birdsod.estimator.sagemaker.logs import TRAINING_JOBS, LogFollower
+
+        with self._log_lock:
+            if self._follower is None:
+                seconds = min(1.0, self.poll_seconds)
+                self._follower = LogFollower(self.cloud, TRAINING_JOBS, f"{self.name}/", poll_seconds=seconds)
+                self._log = []
+            try:
+                self._log.extend(self._follower.drain())
+            except BaseException:
+                # Where it was interrupted is not known to the line: the next look reads anew.
+                self._follower = None
+                raise
+            # A stream that was found late may hold earlier lines; within a stream they are in order.
+            self._log.sort(key=lambda line: line.timestamp)
+            return [line.text for line in self._log]
 
     def save_logs(self, path: str | os.PathLike[str]) -> None:
         """Write the log lines so far to a file.
@@ -266,5 +288,6 @@ def _seconds_so_far(told: Mapping[str, Any]) -> float | None:
     if billed is not None and told["TrainingJobStatus"] in OVER:
         return float(billed)
     begun: datetime | None = told.get("TrainingStartTime")
+    until: datetime = told.get("TrainingEndTime") or datetime.now(UTC)
     # The clocks of two machines differ a little.
-    return None if begun is None else max(0.0, (datetime.now(UTC) - begun).total_seconds())
+    return None if begun is None else max(0.0, (until - begun).total_seconds())

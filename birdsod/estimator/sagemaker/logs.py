@@ -28,6 +28,8 @@ _GRACE_SECONDS = 2.0
 # Tokens live for a day; the service has one code for all that it does not like about them.
 _BAD_TOKEN = "InvalidParameterException"  # noqa: S105 - the name of an error
 
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
+
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
@@ -65,13 +67,25 @@ class LogFollower:
         What the names of the streams begin with.
     poll_seconds : float, default 10.0
         Time between two looks at a log that grows.
+    denied : callable, optional
+        Called with the error where the caller may not read the log, which then is as if it were empty. Without it,
+        that is an error.
     """
 
-    def __init__(self, cloud: Cloud, group: str, prefix: str, *, poll_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        group: str,
+        prefix: str,
+        *,
+        poll_seconds: float = 10.0,
+        denied: Callable[[CloudError], object] | None = None,
+    ) -> None:
         self._cloud = cloud
         self._group = group
         self._prefix = prefix
         self._poll_seconds = poll_seconds
+        self._denied = denied
         self._streams: dict[str, _Stream] = {}
 
     def drain(self) -> Iterator[LogLine]:
@@ -144,7 +158,10 @@ class LogFollower:
         except CloudError as error:
             if is_missing(error):
                 return None
-            raise
+            if self._denied is None or code_of(error) not in _DENIED:
+                raise
+            self._denied(error)
+            return None
 
 
 class _Stream:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +16,7 @@ from birdsod.classes import ClassTable
 from birdsod.errors import ArtifactError, CloudError, TrainingError
 from birdsod.estimator import SageMakerJob
 from birdsod.estimator.sagemaker.following import warn_of_losses, why_failed
+from birdsod.estimator.sagemaker.job_facts import _seconds_so_far
 from birdsod.estimator.sagemaker.ledger import Ledger, Resource
 from birdsod.estimator.sagemaker.metrics import incidents
 from birdsod.estimator.sagemaker.names import unique_name
@@ -332,3 +333,52 @@ def test_a_client_that_is_killed_leaves_nothing_after_a_cleanup(
     # What nobody made with birdsod is never touched.
     assert fake.alive() == [AliveResource("training-job", foreign.name)]
     foreign.stop()
+
+
+@pytest.mark.parametrize("operation", ["DescribeLogStreams", "GetLogEvents"])
+def test_who_may_not_read_the_log_is_told_how_the_job_ended_all_the_same(
+    start: Callable[..., SageMakerJob], fake: FakeSageMaker, operation: str
+) -> None:
+    fake.script_training(failure="AlgorithmError: out of memory")
+    fake.fail(operation, "AccessDeniedException", "not for you", times=1000)
+    with (
+        pytest.warns(UserWarning, match="without its log.*not for you") as told,
+        pytest.raises(TrainingError, match="out of memory"),
+    ):
+        start().wait()
+    assert len(told) == 1
+
+
+def test_a_log_is_read_on_from_where_the_last_look_ended(
+    start: Callable[..., SageMakerJob], fake: FakeSageMaker
+) -> None:
+    fake.script_training(log=[f"line {number}" for number in range(200)])
+    fake.script_logs(page_size=10)
+    job = start()
+    while job.status == "InProgress":
+        job.logs()
+    whole = job.logs()
+    assert [line for line in whole if line.startswith("line ")] == [f"line {number}" for number in range(200)]
+    begun = len(fake.calls)
+    assert job.logs() == whole
+    assert sum(call.operation == "GetLogEvents" for call in fake.calls[begun:]) <= 2
+
+
+def test_a_look_at_the_log_that_is_interrupted_costs_no_line(
+    start: Callable[..., SageMakerJob], fake: FakeSageMaker
+) -> None:
+    fake.script_training(log=[f"line {number}" for number in range(30)])
+    fake.script_logs(page_size=10)
+    job = start()
+    while job.status == "InProgress":
+        pass
+    fake.fail("GetLogEvents", "AccessDeniedException", after=2)
+    with pytest.raises(CloudError, match="AccessDenied"):
+        job.logs()
+    assert [line for line in job.logs() if line.startswith("line ")] == [f"line {number}" for number in range(30)]
+
+
+def test_what_a_job_cost_does_not_grow_after_its_end() -> None:
+    begun = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
+    told = {"TrainingJobStatus": "Stopped", "TrainingStartTime": begun, "TrainingEndTime": begun + timedelta(minutes=5)}
+    assert _seconds_so_far(told) == 300
