@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Filled", "Mark", "Opened", "Shelved", "reread", "staged_stem"]
 
 _BLOCK = 1 << 20
+_NUMBERS = ("index", "begin", "row", "bytes", "idx_bytes")
 _COUNTS = ("listed", "records", "objects", "most_objects", "longest_label")
 
 
@@ -118,8 +119,9 @@ class Mark:
     @classmethod
     def from_json(cls, entry: Entry) -> Mark | None:
         """Return the mark of an entry, if it is one."""
-        with contextlib.suppress(KeyError, TypeError, ValueError):
+        with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
             content = dict(entry["mark"])
+            content |= {name: int(content[name]) for name in _NUMBERS}
             told = content.pop("tally")
             counts = {name: int(told[name]) for name in _COUNTS}
             noted = notes(told)

@@ -136,7 +136,7 @@ def pack(  # noqa: PLR0913 - the options that im2rec's users know, all of them n
         reasons in ``refused``.
     overwrite : bool, default False
         Whether files of a previous time may be replaced. Those that the previous manifest names and that are not
-        packed again disappear with it.
+        packed again disappear with it; with ``shard`` only ``shards.json`` does, since it would speak for all.
     outside : {"clip", "raise"}, default "clip"
         What to do with a box that reaches outside its image: cut it and list it in ``clipped``, or raise.
     shards : int or str, optional
@@ -149,9 +149,10 @@ def pack(  # noqa: PLR0913 - the options that im2rec's users know, all of them n
         :meth:`Sharded.open` reads what all have packed.
     resume : bool, default False
         Go on where a run with the same channels and options was stopped: killed, without power, or, if it too was
-        told to resume, by an error or Ctrl-C. At most a thousand images or 64 MiB are done again, and the bytes
-        are those of a run that was never stopped. Every run keeps the journal that this needs; without ``resume``
-        what was left is cleared away. Where there is nothing to resume, packing starts from the start.
+        told to resume, by an error or Ctrl-C. About a thousand images or 64 MiB are done again, and the bytes are
+        those of a run that was never stopped, unless an image file has changed since. Every run keeps the journal
+        that this needs; without ``resume`` what was left is cleared away. Where there is nothing to resume, packing
+        starts from the start.
 
     Returns
     -------

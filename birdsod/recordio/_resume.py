@@ -71,6 +71,10 @@ def _marks(path: Path) -> Iterator[tuple[Mark, int]]:
 
 def _refuse_other(before: Entry, mine: Entry, directory: Path) -> None:
     """Refuse to go on with what was begun otherwise."""
+    if before.get("schema") != _SCHEMA:
+        message = "the run that was stopped here kept its journal in another way"
+        cure = f"go on with the version of birdsod that began, {START_ANEW}"
+        raise RecordError(message, path=directory, value=before.get("schema"), cause="another version", cure=cure)
     options = before.get("options", {})
     for name, value in mine["options"].items():
         if options.get(name) != value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import zlib
 from functools import partial
@@ -83,7 +84,15 @@ def test_an_error_of_the_disk_is_raised_by_the_next_step(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "entry", [{}, {"mark": 3}, {"mark": {"tally": {}}}, {"mark": {"tally": []}}, {"publishing": {}}]
+    "entry",
+    [
+        {},
+        {"mark": 3},
+        {"mark": {"tally": {}}},
+        {"mark": {"tally": []}},
+        {"publishing": {}},
+        *({"mark": dict.fromkeys(("index", "begin", "row", "bytes", "idx_bytes"), wrong)} for wrong in ("x", math.inf)),
+    ],
 )
 def test_what_is_no_mark_is_none(entry: dict[str, Any]) -> None:
     assert Mark.from_json(entry) is None

@@ -19,7 +19,7 @@ import pytest
 import birdsod as bd
 from birdsod.errors import ImageError, RecordError
 from birdsod.recordio import PackOptions, RecordWriter, _image_work, _shelf
-from birdsod.recordio._journal import Journal
+from birdsod.recordio._journal import Journal, entries
 from birdsod.recordio._staging import Staging
 
 if TYPE_CHECKING:
@@ -417,6 +417,22 @@ def test_while_files_take_their_names_another_may_come_between(
         stopping.pack(photos, tmp_path, resume=True)
     assert (tmp_path / "train.rec").read_bytes() == b"mine"
     stopping.pack(photos, tmp_path, resume=True, overwrite=True)
+    assert files(tmp_path) == unbroken["one job"]
+
+
+def test_a_journal_of_another_kind_is_not_gone_on_with(
+    tmp_path: Path, photos: Path, unbroken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(25, photos, tmp_path, monkeypatch)
+    path = left(tmp_path)[0] / ".journal"
+    (head, _), *rest = entries(path)
+    again = Journal(path)
+    for entry in (head | {"schema": 2}, *(entry for entry, _ in rest)):
+        again.add(entry)
+    again.close()
+    with pytest.raises(RecordError, match=r"journal in another way \(got 2\).*another version"):
+        stopping.pack(photos, tmp_path, resume=True)
+    stopping.pack(photos, tmp_path)
     assert files(tmp_path) == unbroken["one job"]
 
 
