@@ -305,4 +305,5 @@ def _end_at_exit(undertaking: Undertaking, owner: int) -> None:
         return
     failed = undertaking.end()
     if failed:
-        warnings.warn(str(_left(failed)), ResourceWarning, stacklevel=2)
+        # A ResourceWarning would not be shown by default, and this costs money.
+        warnings.warn(str(_left(failed)), UserWarning, stacklevel=2)

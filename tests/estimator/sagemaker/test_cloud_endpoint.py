@@ -359,7 +359,7 @@ def test_one_that_is_dropped_and_cannot_be_taken_down_says_so(
 ) -> None:
     detector = host()
     fake.fail("DeleteEndpoint", "AccessDeniedException", "not allowed")
-    with pytest.warns(ResourceWarning, match="still there: endpoint"):
+    with pytest.warns(UserWarning, match="still there: endpoint"):
         del detector
     assert len(Ledger().open_resources()) == 3
 
