@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, get_args
 
-from birdsod.errors import HyperparameterError
+from birdsod.errors import BirdsodError, HyperparameterError
 from birdsod.estimator.sagemaker.names import TUNING_NAME_LIMIT, is_name, unique_name
 from birdsod.estimator.sagemaker.requests import channel, resources, stopping, tag_list, training_request
 from birdsod.estimator.sagemaker.tuning_ranges import (
@@ -173,6 +173,7 @@ def tune(
     TrainingError
         If the tuning failed, where it is waited for.
     """
+    from birdsod.estimator.sagemaker.endpoint import give_up
     from birdsod.estimator.sagemaker.findings import raise_errors
     from birdsod.estimator.sagemaker.tuning_job import TuningJob
     from birdsod.estimator.sagemaker.undertaking import Undertaking
@@ -185,12 +186,16 @@ def tune(
     if classes is not None:
         _note_classes(cloud, named, classes)
     job = TuningJob(cloud, named.name, classes=classes, ledger=ledger, poll_seconds=poll_seconds)
+    begun = False
     try:
         made.make("tuning-job", named.name, lambda: cloud.sagemaker.create_hyper_parameter_tuning_job(**request))
+        begun = True
         if wait:
             job.wait()
-    except KeyboardInterrupt:
-        made.end()
+    except BaseException as error:
+        # A search that failed is over, and one that is only out of sight goes on.
+        if not (begun and isinstance(error, BirdsodError)):
+            give_up(made, error)
         raise
     return job
 

@@ -409,6 +409,40 @@ def test_an_interrupt_stops_it(
     assert ledger.open_resources() == ()
 
 
+def test_whatever_ends_the_waiting_stops_it_and_tells_what_is_left(
+    fake: FakeSageMaker, start: Callable[..., TuningJob], ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left(_: float) -> None:
+        monkeypatch.undo()
+        raise SystemExit(1)
+
+    monkeypatch.setattr(tuning_job, "pause", left)
+    fake.fail("StopHyperParameterTuningJob", "AccessDeniedException", "not for you", times=50)
+    with pytest.raises(SystemExit) as caught:
+        start(jobs=20)
+    assert "still there: tuning-job" in caught.value.__notes__[0]
+    assert [entry.resource.kind for entry in ledger.open_resources()] == ["tuning-job"]
+
+
+def test_a_search_that_was_refused_is_on_no_ledger(
+    fake: FakeSageMaker, start: Callable[..., TuningJob], ledger: Ledger
+) -> None:
+    fake.fail("CreateHyperParameterTuningJob", "ResourceLimitExceeded", "limit is 0")
+    with pytest.raises(CloudError, match="limit is 0"):
+        start()
+    assert ledger.open_resources() == ()
+
+
+def test_a_search_that_is_out_of_sight_goes_on(
+    fake: FakeSageMaker, start: Callable[..., TuningJob], ledger: Ledger
+) -> None:
+    fake.fail("DescribeHyperParameterTuningJob", "AccessDeniedException", "not now", times=1, after=1)
+    with pytest.raises(CloudError, match="not now"):
+        start(jobs=20)
+    assert "tuning-job" in {each.kind for each in fake.alive()}
+    assert [entry.resource.kind for entry in ledger.open_resources()] == ["tuning-job"]
+
+
 def test_stopping_what_has_just_ended(fake: FakeSageMaker, start: Callable[..., TuningJob]) -> None:
     fake.script_training(states=("Training", "Completed"))
     job = start(jobs=1, parallel=1, wait=False)
