@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from birdsod import image, lstwriter
 from birdsod.errors import BirdsodError
 from birdsod.mxnet import SparseArray, params_bytes, read_params, read_symbol
-from birdsod.recordio import MAGIC, Packed, RecordReader, RecordWriter, reindex, repair, verify
+from birdsod.recordio import MAGIC, Packed, RecordReader, RecordWriter, Sharded, reindex, repair, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +127,13 @@ def _read_manifest(data: bytes, folder: Path) -> None:
     Packed.open(folder)
 
 
+def _read_shards(data: bytes, folder: Path) -> None:
+    (folder / "shards.json").write_bytes(data)
+    (folder / "a-00000-of-00002.rec").write_bytes(_record_file())
+    verify(folder, jobs=1)
+    Sharded.open(folder)
+
+
 def _read_image_size(data: bytes, folder: Path) -> None:
     del folder
     image.read_size(data)
@@ -184,15 +191,17 @@ def _list_file() -> bytes:
     return "".join(f"{row}\n" for row in rows).encode()
 
 
-def _manifest_file() -> bytes:
+def _manifest_file(*, sharded: bool = False) -> bytes:
     options = {"resize": 8, "quality": 95, "encoding": ".jpg", "center_crop": False, "pass_through": False}
     numbers = dict.fromkeys(("listed", "records", "objects", "most_objects", "longest_label", "bytes"), 3)
     hashes = dict.fromkeys(("sha256", "idx_sha256", "lst_sha256"), "0" * 64)
     lists = {"clipped": [], "dropped": [], "refused": [{"image_id": 1, "name": "a.jpg", "reason": "it is broken"}]}
+    row = {**numbers, **hashes, "options": options, **lists}
+    shards = [{"index": index, "first_row": index * 3, **row, "records": 2} for index in range(2)]
     content = {
         "schema": 1,
         "classes": [{"class_id": 0, "source_id": 17, "name": "017.Cardinal"}],
-        "channels": {"a": {**numbers, **hashes, "options": options, **lists}},
+        "channels": {"a": {"of": 2, "lst_sha256": "0" * 64, "shards": shards} if sharded else row},
     }
     return json.dumps(content).encode()
 
@@ -224,6 +233,7 @@ TARGETS: dict[str, Target] = {
     "index": Target(_read_index, lambda: [_index_file()]),
     "list": Target(_read_list, lambda: [_list_file()]),
     "manifest": Target(_read_manifest, lambda: [_manifest_file()]),
+    "shards": Target(_read_shards, lambda: [_manifest_file(sharded=True)]),
     "params": Target(_read_params, lambda: [_params_file()]),
     "symbol": Target(_read_symbol, lambda: [_symbol_file()]),
     "image-size": Target(_read_image_size, lambda: [_picture(".jpg"), _picture(".png")]),

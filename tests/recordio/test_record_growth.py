@@ -32,6 +32,23 @@ from birdsod.recordio import pack_list
 packed = pack_list(sys.argv[1], root=sys.argv[2], resize=24, jobs=2)
 print(json.dumps([packed.records, packed.objects, packed.bytes]))
 """
+PACK_CLIPPED = """
+import json, sys
+import numpy as np
+from birdsod import ClassTable, DetectionDataset, pack
+count = int(sys.argv[3])
+ids = np.arange(count)
+sides = {"xmin": -1.5, "ymin": 1.25, "xmax": 40.5, "ymax": 30.75}
+columns = {side: np.full(count, value) for side, value in sides.items()}
+birds = DetectionDataset.from_tables(
+    {"image_id": ids, "path": [f"many/{number}.jpg" for number in ids]},
+    {"image_id": ids, "class_id": np.zeros(count, int)} | columns,
+    root=sys.argv[1],
+    class_table=ClassTable((17,), ("017.Cardinal",)),
+)
+packed = pack({"train": birds}, sys.argv[2], resize=24, jobs=2).channels["train"]
+print(json.dumps([packed.records, len(packed.clipped)]))
+"""
 WRITE_AND_READ = """
 import json, sys, time
 from birdsod.recordio import RecordReader, RecordWriter
@@ -60,13 +77,17 @@ def watched(script: str, *arguments: str) -> tuple[Any, Peak]:
     return json.loads(answer), peak
 
 
-def test_packing_a_hundred_thousand_images_takes_little_memory(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def draw_ten(folder: Path) -> None:
     rng = np.random.default_rng(3)
     for number in range(10):
         pixels = rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)
-        (tmp_path / f"{number}.jpg").write_bytes(image.encode(pixels))
+        (folder / f"{number}.jpg").write_bytes(image.encode(pixels))
+
+
+def test_packing_a_hundred_thousand_images_takes_little_memory(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    draw_ten(tmp_path)
     lst = tmp_path / "many.lst"
     with lst.open("w", encoding="utf-8") as stream:
         for number in range(IMAGES):
@@ -74,6 +95,20 @@ def test_packing_a_hundred_thousand_images_takes_little_memory(
     (records, objects, size), peak = watched(PACK, str(lst), str(tmp_path))
     assert (records, objects) == (IMAGES, IMAGES)
     assert size == (tmp_path / "many.rec").stat().st_size
+    record_property("peak_pss_megabytes", round(peak.pss / 1e6))
+    assert 0 < peak.pss < PACKING_LIMIT
+
+
+def test_a_clipped_box_on_each_of_them_takes_little_memory(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    draw_ten(tmp_path)
+    (tmp_path / "many").mkdir()
+    for number in range(IMAGES):
+        # A name each for few files: a data set takes no path twice.
+        (tmp_path / "many" / f"{number}.jpg").hardlink_to(tmp_path / f"{number % 10}.jpg")
+    found, peak = watched(PACK_CLIPPED, str(tmp_path), str(tmp_path / "packed"), str(IMAGES))
+    assert found == [IMAGES, IMAGES]
     record_property("peak_pss_megabytes", round(peak.pss / 1e6))
     assert 0 < peak.pss < PACKING_LIMIT
 
