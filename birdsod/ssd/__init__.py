@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from birdsod.ssd.artifact import Artifact, read_artifact, save_artifact
     from birdsod.ssd.augmentation import Augmentation
     from birdsod.ssd.batch_form import BatchForm
+    from birdsod.ssd.conversion import convert
     from birdsod.ssd.detection_loader import DetectionBatch, DetectionLoader
     from birdsod.ssd.loading import load_model
     from birdsod.ssd.model import Model
+    from birdsod.ssd.mxnet_writing import save_mxnet_artifact
     from birdsod.ssd.options import LocalOptions
 
 __all__ = [
@@ -26,9 +28,11 @@ __all__ = [
     "DetectionLoader",
     "LocalOptions",
     "Model",
+    "convert",
     "load_model",
     "read_artifact",
     "save_artifact",
+    "save_mxnet_artifact",
 ]
 
 # name -> module of this package that holds it
@@ -40,9 +44,11 @@ _HOME = {
     "DetectionLoader": "detection_loader",
     "LocalOptions": "options",
     "Model": "model",
+    "convert": "conversion",
     "load_model": "loading",
     "read_artifact": "artifact",
     "save_artifact": "artifact",
+    "save_mxnet_artifact": "mxnet_writing",
 }
 
 

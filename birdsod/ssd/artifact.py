@@ -105,11 +105,20 @@ def save_artifact(
         raise ArtifactError(f"the network knows {network.num_classes} classes, but {len(classes)} are named", path=path)
     values = {**params.to_request(), "nms_topk": str(NMS_TOPK), **(extra or {})}
     state = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in network.state_dict().items()}
-    members = {
-        CLASSES: _json(classes.to_json()),
-        HYPERPARAMETERS: _json(values),
-        WEIGHTS: _safetensors().numpy.save(state, metadata={"format": _FORMAT}),
+    return write_archive(path, artifact_members(Artifact(state, values, classes)))
+
+
+def artifact_members(artifact: Artifact) -> dict[str, bytes]:
+    """Return the files that an archive of this format consists of."""
+    return {
+        CLASSES: as_json(artifact.classes.to_json()),
+        HYPERPARAMETERS: as_json(artifact.hyperparameters),
+        WEIGHTS: _safetensors().numpy.save(artifact.tensors, metadata={"format": _FORMAT}),
     }
+
+
+def write_archive(path: str | os.PathLike[str], members: Mapping[str, bytes]) -> Path:
+    """Write files into an archive that appears whole; the same files give the same bytes."""
     with (
         appearing(path) as stream,
         # Weights hardly compress: the lowest level is nearly as small and several times faster.
@@ -223,7 +232,8 @@ def _safetensors() -> Any:  # noqa: ANN401 - a module
     return safetensors
 
 
-def _json(values: object) -> bytes:
+def as_json(values: object) -> bytes:
+    """Return JSON as it stands in an archive: the same values give the same bytes."""
     return (json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 

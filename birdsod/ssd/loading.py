@@ -72,7 +72,7 @@ def load_model(
     artifact = artifact_of(members, ignored, file)
     params, settings = _settings(artifact, path)
     network = fuse(_network(artifact, params, path)).to(chosen)
-    return Model(network, artifact.classes, settings, hyperparameters=params)
+    return Model(network, artifact.classes, settings, hyperparameters=params, source=artifact)
 
 
 def _mxnet_model(artifact: MXNetArtifact, image_shape: int | None, device: str) -> Model:
@@ -91,6 +91,7 @@ def _mxnet_model(artifact: MXNetArtifact, image_shape: int | None, device: str) 
         network.settings,
         hyperparameters=artifact.parameters,
         input_mean=network.input_mean,
+        source=artifact,
     )
 
 

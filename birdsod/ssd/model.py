@@ -15,7 +15,9 @@ from birdsod.image._sources import naming
 from birdsod.ssd.detection import multibox_detection
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
+    from pathlib import Path
 
     import numpy.typing as npt
     import torch
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from birdsod.classes import ClassTable
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.image import ImageSource
+    from birdsod.ssd.artifact import Artifact
+    from birdsod.ssd.conversion import ModelFormat
     from birdsod.ssd.detection import DetectionSettings
+    from birdsod.ssd.mxnet_artifact import MXNetArtifact
 
     Float32Array = npt.NDArray[np.float32]
 
@@ -65,6 +70,8 @@ class Model:
         What it was trained with, where that is known.
     input_mean : tuple of float, default (0, 0, 0)
         What the network wants subtracted from red, green and blue.
+    source : Artifact or MXNetArtifact, optional
+        The archive that it came from, which :meth:`save` writes anew.
     """
 
     def __init__(
@@ -75,12 +82,14 @@ class Model:
         *,
         hyperparameters: Hyperparameters | None = None,
         input_mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        source: Artifact | MXNetArtifact | None = None,
     ) -> None:
         self._network = network
         self._classes = classes
         self._settings = settings
         self._hyperparameters = hyperparameters
         self._input_mean = input_mean
+        self._source = source
         self._anchors: Float32Array = network.anchors.cpu().numpy()
 
     @property
@@ -193,6 +202,32 @@ class Model:
             raise InputError(f"a batch has the shape (B, 3, {edge}, {edge})", value=pixels.shape)
         probabilities, offsets = self._run(pixels)
         return multibox_detection(probabilities, offsets, self._anchors, **asdict(self._settings))
+
+    # The argument is called format as those of pandas and Pillow are.
+    def save(self, path: str | os.PathLike[str], format: ModelFormat | None = None) -> Path:  # noqa: A002 - see above
+        """Write the model anew, with its own parameters and, if it is MXNet's, its own graph.
+
+        Parameters
+        ----------
+        path : path-like
+            A name that ends in ``.tar.gz`` or ``.tgz`` for an archive, another for a new folder.
+        format : {"mxnet", "safetensors"}, optional
+            What it must be; by default, and at all, what it was.
+
+        Returns
+        -------
+        pathlib.Path
+
+        Raises
+        ------
+        ArtifactError
+            If the model did not come from an archive, or cannot have that format.
+        """
+        from birdsod.ssd.conversion import save_again
+
+        if self._source is None:
+            raise ArtifactError("this model came from no archive", path=path, cure="open one with load_model")
+        return save_again(self._source, path, format)
 
     def _run(self, pixels: Float32Array) -> tuple[Float32Array, Float32Array]:
         import torch
