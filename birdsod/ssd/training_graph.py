@@ -106,7 +106,7 @@ def _row(node: Node) -> Row:
     }
     if op == "SoftmaxActivation" and attributes == {"mode": "channel"}:
         # Older versions of MXNet had no softmax along an axis.
-        op, attributes = "softmax", {"axis": 1}
+        return "softmax", {"axis": 1}, node.inputs, ""
     return op, attributes, node.inputs, ""
 
 
