@@ -59,6 +59,11 @@ def job(account: FakeSageMaker, packed: Path) -> str:
     return str(result.stdout.splitlines()[-1].partition(":")[0])
 
 
+def test_what_a_job_may_cost_is_told_once(account: FakeSageMaker, packed: Path) -> None:
+    told = train(account, packed)
+    assert told.output.count("training on ml.g4dn.xlarge in us-east-1") == 1
+
+
 @pytest.mark.parametrize("command", ["check", "status", "logs", "deploy", "cleanup"])
 def test_every_command_has_help(command: str) -> None:
     assert command in run("--help").stdout
@@ -81,7 +86,9 @@ def test_a_job_is_trained_watched_hosted_asked_and_cleaned_up(
     assert any("validation mAP" in line for line in lines)
     assert run("logs", job, "--follow", *FAST).stdout.splitlines()[-1] == "Completed"
 
-    endpoint = run("deploy", job, *FAST).stdout.strip()
+    deployed = run("deploy", job, *FAST)
+    assert "hosting on ml.m5.large" in deployed.stderr
+    endpoint = deployed.stdout.strip()
     assert {each.kind for each in account.alive()} == {"endpoint", "endpoint-config", "model"}
     account.script_predictions([[1, 0.9, 0.1, 0.1, 0.5, 0.5], [0, 0.1, 0.0, 0.0, 1.0, 1.0]])
     photograph = next((packed.parent / "birds").rglob("*.jpg"))

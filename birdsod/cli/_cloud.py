@@ -1,6 +1,8 @@
 """The commands that watch, host and clean up in an account in the cloud."""
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +88,8 @@ def deploy(
 ) -> None:
     """Host the model of a training job at an endpoint.
 
-    Prints the endpoint's name. It costs money until birdsod cleanup, or what asks it, takes it down.
+    Prints the endpoint's name, and to the error stream what it may cost.
+    It costs money until birdsod cleanup, or what asks it, takes it down.
     """
     from birdsod.estimator.sagemaker import Hosting
 
@@ -94,7 +97,9 @@ def deploy(
         hosting = Hosting(instance_type, instances)
     else:
         hosting = Hosting(serverless_memory_mb=serverless_memory_mb)
-    detector = job_of(job, region, profile, poll_seconds).deploy(hosting)
+    # A script reads the name; what it may cost is for whoever watches.
+    with contextlib.redirect_stdout(sys.stderr):
+        detector = job_of(job, region, profile, poll_seconds).deploy(hosting)
     # It is to outlive this command.
     detector.detach()
     say(detector.name)

@@ -113,7 +113,6 @@ def _train_there(estimator: "SageMakerEstimator", data: "Packed", *, dry_run: bo
     if dry_run:
         say(printed(estimator.requests(data)))
         return
-    say(str(estimator.estimate(data)))
     job = estimator.fit(data, wait=wait)
     say(f"{job.name}: {job.artifact_uri if wait else job.status}")
 
