@@ -32,7 +32,7 @@ test: $(VENV)/.tools  ## Run every example of the reference and every test, with
 	$(ONE_THREAD) $(BIN)/pytest --quiet --hypothesis-seed=0 --doctest-modules birdsod
 	$(ONE_THREAD) $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-report=term $(TESTS)
 
-conformance: $(VENV)/.tools $(MXNET)/.installed  ## Compare record files with the real MXNet 1.9.1, both ways (needs Python 3.11)
+conformance: $(VENV)/.tools $(MXNET)/.installed  ## Compare record files and detectors with the real MXNet 1.9.1, both ways (needs Python 3.11)
 	BIRDSOD_MXNET=$(CURDIR)/$(MXNET)/bin/python BIRDSOD_CONFORMANCE=$(TIMES) $(ONE_THREAD) \
 	  $(BIN)/pytest --quiet --timeout 0 tests/conformance
 
