@@ -180,3 +180,16 @@ def test_what_cannot_be_taken_down_is_1(account: FakeSageMaker, job: str) -> Non
 
 def test_images_are_needed() -> None:
     assert run("predict", "model.tar.gz").exit_code == 2
+
+
+def test_hosting_may_be_refused_for_what_it_would_cost(account: FakeSageMaker, job: str) -> None:
+    unknown = run("deploy", job, "--hours", "2", "--max-cost", "1", *FAST)
+    assert unknown.exit_code == 1
+    assert "the price is not known" in unknown.stderr
+    endless = run("deploy", job, "--instance-type", "ml.m5.xlarge", "--max-cost", "1", *FAST)
+    assert endless.exit_code == 1
+    assert "nothing limits the time" in endless.stderr
+    dear = run("deploy", job, "--instance-type", "ml.m5.xlarge", "--hours", "100", "--max-cost", "1", *FAST)
+    assert dear.exit_code == 1
+    assert "this may cost" in dear.stderr
+    assert account.alive() == []

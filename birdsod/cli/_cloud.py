@@ -74,13 +74,17 @@ def logs(
 
 
 @reported
-def deploy(
+def deploy(  # noqa: PLR0913 - what is hosted, on what, where, and what it may cost
     *,
     job: JobName,
     instance_type: Annotated[str, typer.Option(help="What the endpoint runs on.")] = "ml.m5.large",
     instances: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
     serverless_memory_mb: Annotated[
         int | None, typer.Option(help="Host without instances, with so much memory.")
+    ] = None,
+    hours: Annotated[float | None, typer.Option(min=0.0, help="How long it is to stay, for the estimate.")] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(metavar="DOLLARS", help="Refuse if so many hours may cost more.")
     ] = None,
     region: Region = None,
     profile: Profile = None,
@@ -99,7 +103,7 @@ def deploy(
         hosting = Hosting(serverless_memory_mb=serverless_memory_mb)
     # A script reads the name; what it may cost is for whoever watches.
     with contextlib.redirect_stdout(sys.stderr):
-        detector = job_of(job, region, profile, poll_seconds).deploy(hosting)
+        detector = job_of(job, region, profile, poll_seconds).deploy(hosting, hours=hours, max_cost=max_cost)
     # It is to outlive this command.
     detector.detach()
     say(detector.name)

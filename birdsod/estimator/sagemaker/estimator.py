@@ -187,10 +187,9 @@ class SageMakerEstimator(Planner):
         tuning_request(tuning_plan(draft.plan), ranges, Search(**search))
         if check:
             _refuse(draft)
-        check_cost(
-            estimate_tuning(draft.plan, self.prices, jobs=Search(**search).jobs, region=self.cloud.region),
-            self.max_cost,
-        )
+        estimate = estimate_tuning(draft.plan, self.prices, jobs=Search(**search).jobs, region=self.cloud.region)
+        check_cost(estimate, self.max_cost)
+        say(str(estimate))
         self.cloud.find_bucket(self._bucket)
         draft.upload()
         return tune(

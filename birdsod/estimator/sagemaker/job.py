@@ -189,7 +189,15 @@ class SageMakerJob(JobFacts):
         """
         return self._loaded().predict_batch(images)
 
-    def deploy(self, hosting: Hosting | None = None, *, wait: bool = True, check: bool = True) -> SageMakerDetector:
+    def deploy(
+        self,
+        hosting: Hosting | None = None,
+        *,
+        wait: bool = True,
+        check: bool = True,
+        hours: float | None = None,
+        max_cost: float | None = None,
+    ) -> SageMakerDetector:
         """Host the trained model at an endpoint, say what an hour costs, and wait until it answers.
 
         Parameters
@@ -200,6 +208,10 @@ class SageMakerJob(JobFacts):
             Whether to wait until it answers.
         check : bool, default True
             Whether instance, quota, role and container are checked first, as far as the account lets us.
+        hours : float, optional
+            How long it is to stay, for the estimate; nothing ends it then.
+        max_cost : float, optional
+            Dollars that so many hours may cost at most; above, or where the price is not known, it is refused.
 
         Returns
         -------
@@ -210,15 +222,19 @@ class SageMakerJob(JobFacts):
         ------
         TrainingError
             If the job has no model (yet).
+        PreflightError
+            If a check finds errors, or it may cost more than ``max_cost``.
         CloudError, ServingError
             If hosting fails; nothing that was made for it is left behind.
         """
         from birdsod.estimator.sagemaker.endpoint import deploy
         from birdsod.estimator.sagemaker.hosting import Hosting
-        from birdsod.estimator.sagemaker.prices import estimate_hosting
+        from birdsod.estimator.sagemaker.prices import check_cost, estimate_hosting
 
         hosting = hosting or Hosting()
-        say(str(estimate_hosting(hosting, self.cloud.region, self.prices)))
+        estimate = estimate_hosting(hosting, self.cloud.region, self.prices, hours=hours)
+        check_cost(estimate, max_cost)
+        say(str(estimate))
         return deploy(
             self.cloud,
             artifact_uri=self.artifact_uri,
