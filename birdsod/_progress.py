@@ -39,7 +39,7 @@ def bar(
 
 
 def _kind() -> Callable[..., object]:
-    if "ipykernel" in sys.modules and find_spec("ipywidgets"):
+    if _in_notebook() and find_spec("ipywidgets"):
         from tqdm.notebook import tqdm_notebook
 
         return tqdm_notebook
@@ -49,4 +49,11 @@ def _kind() -> Callable[..., object]:
 
 
 def _watched() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return sys.stderr.isatty() or _in_notebook()
+
+
+def _in_notebook() -> bool:
+    # That its package is loaded says nothing: clusters load it to be asked from a notebook elsewhere.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None

@@ -68,3 +68,11 @@ def test_sha256_reads_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_bar_is_silent_off_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     assert list(_progress.bar(range(3), description="counting")) == [0, 1, 2]
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_notebooks_packages_alone_are_no_notebook(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    assert list(_progress.bar(range(3), description="counting")) == [0, 1, 2]
+    assert capsys.readouterr() == ("", "")

@@ -16,6 +16,8 @@ from birdsod import Hyperparameters, Packed, pack, training_log
 from birdsod.dataset import synthetic_birds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from birdsod.testing import FakeSageMaker
     from tests.testing_fake.conftest import Account
 
@@ -63,12 +65,28 @@ def end(account: Account, request: dict[str, Any]) -> dict[str, Any]:
     return account.end(request["TrainingJobName"], looks=600)
 
 
-def children() -> list[str]:
+def running() -> set[int]:
     """Return what runs as a child of this process, which ps itself is too."""
-    command = [shutil.which("ps") or "ps", "-A", "-o", "ppid=,comm="]
+    command = [shutil.which("ps") or "ps", "-A", "-o", "ppid=,pid=,comm="]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    rows = [line.split(maxsplit=1) for line in listed.splitlines()]
-    return [name for parent, name in rows if parent == str(os.getpid()) and not name.endswith("ps")]
+    rows = [line.split(maxsplit=2) for line in listed.splitlines()]
+    return {int(pid) for parent, pid, name in rows if parent == str(os.getpid()) and not name.endswith("ps")}
+
+
+@pytest.fixture(autouse=True)
+def _before() -> Iterator[None]:
+    """Note what earlier tests of this process left running, such as helpers of its process pools."""
+    BEFORE.update(running())
+    yield
+    BEFORE.clear()
+
+
+def children() -> set[int]:
+    """Return what the fake started."""
+    return running() - BEFORE
+
+
+BEFORE: set[int] = set()
 
 
 @pytest.mark.slow
@@ -98,7 +116,7 @@ def test_a_job_trains_and_its_endpoint_answers(
     assert caught.value.response["OriginalStatusCode"] == 415
     assert len(children()) == 1
     account.sagemaker.delete_endpoint(EndpointName="birds")
-    assert children() == []
+    assert children() == set()
 
 
 @pytest.mark.slow
@@ -115,7 +133,7 @@ def test_a_job_is_stopped_while_it_learns(account: Account, request_: dict[str, 
     assert "ModelArtifacts" not in told
     kept = account.s3.list_objects_v2(Bucket=account.fake.bucket, Prefix="checkpoints/birds-1/")
     assert kept["KeyCount"] > 0
-    assert children() == []
+    assert children() == set()
 
 
 def test_a_job_is_stopped(account: Account, request_: dict[str, Any]) -> None:
@@ -127,7 +145,7 @@ def test_a_job_is_stopped(account: Account, request_: dict[str, Any]) -> None:
     told = account.end("birds-1", looks=600)
     assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "Stopped")
     assert "ModelArtifacts" not in told
-    assert children() == []
+    assert children() == set()
 
 
 def test_what_runs_ends_with_the_fake(account: Account, fake: FakeSageMaker, request_: dict[str, Any]) -> None:
@@ -138,7 +156,7 @@ def test_what_runs_ends_with_the_fake(account: Account, fake: FakeSageMaker, req
         pass
     assert children()
     fake.close()
-    assert children() == []
+    assert children() == set()
     assert not folder.exists()
 
 
@@ -192,4 +210,4 @@ def test_an_artifact_that_does_not_load_is_the_model_s_error(account: Account, t
     account.endpoint(config=account.config())
     with pytest.raises(ClientError, match="the container does not start"):
         account.runtime.invoke_endpoint(EndpointName="birds", ContentType="image/jpeg", Body=jpeg)
-    assert children() == []
+    assert children() == set()
