@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,7 +39,7 @@ def bar(
 
 
 def _kind() -> Callable[..., object]:
-    if _in_notebook() and find_spec("ipywidgets"):
+    if notebook() is not None and find_spec("ipywidgets"):
         from tqdm.notebook import tqdm_notebook
 
         return tqdm_notebook
@@ -49,11 +49,14 @@ def _kind() -> Callable[..., object]:
 
 
 def _watched() -> bool:
-    return sys.stderr.isatty() or _in_notebook()
+    return sys.stderr.isatty() or notebook() is not None
 
 
-def _in_notebook() -> bool:
-    # That its package is loaded says nothing: clusters load it to be asked from a notebook elsewhere.
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None) is not None
+def notebook() -> Any:  # noqa: ANN401 - IPython is not a dependency, so its types may not be there
+    """Return the running notebook's shell; IPython in a terminal, or merely loaded, is none."""
+    if "IPython" not in sys.modules:
+        return None
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    return shell if hasattr(shell, "kernel") else None

@@ -135,6 +135,26 @@ class ClassTable:
         ]
 
     @classmethod
+    def numbered(cls, count: int) -> ClassTable:
+        """Return classes that are named after their ids, for a model of which nobody knows more.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+
+        Returns
+        -------
+        ClassTable
+
+        Examples
+        --------
+        >>> ClassTable.numbered(2).names
+        ('0', '1')
+        """
+        return cls(tuple(range(count)), tuple(map(str, range(count))))
+
+    @classmethod
     def from_json(cls, rows: Sequence[Mapping[str, Any]]) -> ClassTable:
         """Return the table that :meth:`to_json` wrote.
 

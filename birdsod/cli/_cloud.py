@@ -26,16 +26,15 @@ def status(*, job: JobName, region: Region = None, profile: Profile = None, as_j
     A line a fact: its status, why it failed, how long it has trained, and what each epoch measured.
     """
     found = job_of(job, region, profile)
-    facts = _facts(found)
+    facts, epochs = _facts(found), found.metrics()
     if as_json:
-        say(json.dumps(facts))
+        say(json.dumps({**facts, "epochs": json.loads(epochs.to_json(orient="records"))}))
         return
-    for name in ("name", "status", "reason", "seconds", "billable_seconds", "artifact"):
-        if facts[name] is not None:
-            say(f"{name:<20}{facts[name]}")
-    table = found.metrics()
-    if len(table):
-        say(table.to_string(index=False))
+    for name, fact in facts.items():
+        if fact is not None:
+            say(f"{name:<20}{fact}")
+    if len(epochs):
+        say(epochs.to_string(index=False))
 
 
 def _facts(job: "SageMakerJob") -> dict[str, object]:
@@ -47,7 +46,6 @@ def _facts(job: "SageMakerJob") -> dict[str, object]:
         "seconds": job.seconds,
         "billable_seconds": job.billable_seconds,
         "artifact": job.artifact_uri if state == "Completed" else None,
-        "epochs": json.loads(job.metrics().to_json(orient="records")),
     }
 
 

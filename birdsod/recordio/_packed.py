@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from birdsod.classes import ClassTable
     from birdsod.lstwriter import ClippedBox
     from birdsod.recordio._options import PackOptions
+    from birdsod.recordio._sharded import ShardedChannel
     from birdsod.recordio._values import DroppedBox, RefusedImage
 
-__all__ = ["LEAST_LABEL_WIDTH", "Packed", "PackedChannel", "several"]
+__all__ = ["LEAST_LABEL_WIDTH", "Packed", "PackedChannel", "holdings", "several"]
 
 LEAST_LABEL_WIDTH = 350
 _MEGABYTE = 1_000_000
@@ -128,10 +129,7 @@ class PackedChannel:
         return replace(self, lst=lst, rec=folder / self.rec.name, idx=folder / self.idx.name)
 
     def __str__(self) -> str:
-        notes = {"clipped": self.clipped, "dropped": self.dropped, "refused": self.refused}
-        told = "".join(f", {len(rows)} {word}" for word, rows in notes.items() if rows)
-        size = self.bytes / _MEGABYTE
-        return f"{self.name}: {several(self.records, 'image')}, {several(self.objects, 'object')}, {size:.1f} MB{told}"
+        return f"{self.name}: {holdings(self)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +247,14 @@ class Packed:
 
 def _chained(groups: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
     return tuple(item for group in groups for item in group)
+
+
+def holdings(channel: PackedChannel | ShardedChannel) -> str:
+    """Return in words what a channel holds, and what became of boxes and images."""
+    notes = {"clipped": channel.clipped, "dropped": channel.dropped, "refused": channel.refused}
+    told = "".join(f", {len(rows)} {word}" for word, rows in notes.items() if rows)
+    counts = f"{several(channel.records, 'image')}, {several(channel.objects, 'object')}"
+    return f"{counts}, {channel.bytes / _MEGABYTE:.1f} MB{told}"
 
 
 def several(number: int, one: str, many: str | None = None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from birdsod.recordio._packed import LEAST_LABEL_WIDTH, PackedChannel, several
+from birdsod.recordio._packed import LEAST_LABEL_WIDTH, PackedChannel, holdings, several
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from birdsod.recordio._values import DroppedBox, RefusedImage
 
 __all__ = ["Shard", "Sharded", "ShardedChannel"]
-
-_MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +122,8 @@ class ShardedChannel:
         return tuple(image for shard in self.shards for image in shard.refused)
 
     def __str__(self) -> str:
-        notes = {"clipped": self.clipped, "dropped": self.dropped, "refused": self.refused}
-        told = "".join(f", {len(rows)} {word}" for word, rows in notes.items() if rows)
         here = several(self.of, "shard") if self.is_whole else f"{len(self.shards)} of {several(self.of, 'shard')}"
-        held = f"{several(self.records, 'image')}, {several(self.objects, 'object')}"
-        return f"{self.name}: {here}, {held}, {self.bytes / _MEGABYTE:.1f} MB{told}"
+        return f"{self.name}: {here}, {holdings(self)}"
 
 
 @dataclass(frozen=True, slots=True)

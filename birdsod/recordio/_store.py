@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import boto3
+    from botocore.response import StreamingBody
     from mypy_boto3_s3.client import S3Client
 
 __all__ = ["Found", "Prefix", "asking", "s3_client"]
@@ -105,16 +106,18 @@ class Prefix:
     def _read(self, name: str, found: Found, begin: int, end: int) -> bytes:
         from botocore.exceptions import HTTPClientError, IncompleteReadError
 
-        wanted = f"bytes={begin}-{end - 1}"
-        for attempt in range(1, _READS + 1):
-            answer = self.client.get_object(Bucket=self.bucket, Key=self.key(name), Range=wanted, IfMatch=found.etag)
-            try:
-                return answer["Body"].read()
-            except (HTTPClientError, IncompleteReadError):
-                # Once the answer has begun, boto3 does not ask again.
-                if attempt == _READS:
-                    raise
-        raise AssertionError  # pragma: no cover - the last attempt returns or raises
+        def once() -> StreamingBody:
+            wanted = f"bytes={begin}-{end - 1}"
+            return self.client.get_object(Bucket=self.bucket, Key=self.key(name), Range=wanted, IfMatch=found.etag)[
+                "Body"
+            ]
+
+        for _ in range(_READS - 1):
+            body = once()
+            # Once the answer has begun, boto3 does not ask again.
+            with contextlib.suppress(HTTPClientError, IncompleteReadError):
+                return body.read()
+        return once().read()
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small object."""

@@ -82,7 +82,7 @@ class MXNetArtifact:
 
     def classes_for(self, count: int) -> ClassTable:
         """Return the class table, numbers for names where the archive names none."""
-        table = self.classes or ClassTable(tuple(range(count)), tuple(str(number) for number in range(count)))
+        table = self.classes or ClassTable.numbered(count)
         if len(table) != count:
             message = f"the network tells {count} classes apart, {CLASSES} names {len(table)}"
             raise ArtifactError(message, path=self.file)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import sys
 import uuid
-from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from birdsod import _progress
 
 __all__ = ["NotebookFigure"]
 
@@ -29,7 +29,7 @@ class NotebookFigure(Figure):
 
     def show_here(self) -> None:
         """Show the figure at this place of the notebook; outside a notebook nothing happens."""
-        shell = _notebook()
+        shell = _progress.notebook()
         if shell is None:
             return
         if not _shown_in_this_cell:
@@ -40,7 +40,7 @@ class NotebookFigure(Figure):
 
     def _ipython_display_(self) -> None:
         """Take the place of every other way in which IPython would show the figure."""
-        shell = _notebook()
+        shell = _progress.notebook()
         if shell is None:
             raise NotImplementedError  # IPython's word for: show it as you would without me
         if self._cell != shell.execution_count:
@@ -67,19 +67,9 @@ class NotebookFigure(Figure):
         publish_display_data(data, transient=place, update=update)  # type: ignore[no-untyped-call] # nor is IPython
 
 
-def _notebook() -> Any:  # noqa: ANN401 - IPython is not a dependency, so its types may not be there
-    """Return the running notebook's shell; IPython in a terminal is none."""
-    if "IPython" not in sys.modules:
-        return None
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    return shell if hasattr(shell, "kernel") else None
-
-
 def _bring_up_to_date() -> None:
     """Do what the end of a cell asks for, once."""
-    _notebook().events.unregister("post_execute", _bring_up_to_date)
+    _progress.notebook().events.unregister("post_execute", _bring_up_to_date)
     figures = _shown_in_this_cell.copy()
     _shown_in_this_cell.clear()
     for figure in figures:

@@ -219,6 +219,7 @@ def patient(
     sleep: Callable[[float], object] = time.sleep,
     seconds: float = 1.0,
     renew: Callable[[], object] | None = None,
+    passes: Callable[[Exception], bool] | None = None,
 ) -> T:
     """Call something again while the service is too busy, or the credentials have expired and can be renewed.
 
@@ -234,6 +235,8 @@ def patient(
         Wait before the second attempt; it doubles each time.
     renew : callable, optional
         Gets fresh credentials: ``cloud.renewed``. Without it, expired ones are an error at once.
+    passes : callable, optional
+        Tells which other errors pass by themselves; by default :func:`is_throttled` does.
 
     Returns
     -------
@@ -252,7 +255,7 @@ def patient(
         except Exception as error:
             replaced = code_of(error) in _REPLACED and not renewed
             stale = renew is not None and (replaced or is_expired(error))
-            if attempt == attempts - 1 or not (stale or is_throttled(error)):
+            if attempt == attempts - 1 or not (stale or (passes or is_throttled)(error)):
                 raise
             if stale and renew is not None:
                 renew()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from birdsod.errors import CloudError, ServingError
 from birdsod.estimator.sagemaker.buckets import split_uri
 from birdsod.estimator.sagemaker.endings import pause
-from birdsod.estimator.sagemaker.faults import asking, code_of, is_expired, is_throttled
+from birdsod.estimator.sagemaker.faults import asking, code_of, is_throttled, patient
 from birdsod.estimator.sagemaker.uploads import below, read_bytes, write_object
 from birdsod.serving import Limits
 from birdsod.serving._answers import reason_in
@@ -148,24 +148,20 @@ def _drop(cloud: Cloud, uri: str) -> None:
 
 
 def _asked(cloud: Cloud, endpoint: str, ask: Callable[[], T], *, seconds: float) -> T:
-    for attempt in range(_ATTEMPTS):
-        try:
-            with asking("ask", resource=f"endpoint {endpoint}"):
-                return ask()
-        except CloudError as error:
-            if attempt == _ATTEMPTS - 1 or not _may_pass(error):
-                raise _refusal(endpoint, error) from error
-            if is_expired(error):
-                cloud.renewed()
-            pause(seconds * 2**attempt)
-    raise AssertionError("the last attempt answers or raises")  # pragma: no cover - see its words
+    def once() -> T:
+        with asking("ask", resource=f"endpoint {endpoint}"):
+            return ask()
+
+    try:
+        return patient(once, attempts=_ATTEMPTS, sleep=pause, seconds=seconds, renew=cloud.renewed, passes=_may_pass)
+    except CloudError as error:
+        raise _refusal(endpoint, error) from error
 
 
-def _may_pass(error: CloudError) -> bool:
+def _may_pass(error: Exception) -> bool:
     told = _told(error)
     return (
         is_throttled(error)
-        or is_expired(error)
         or code_of(error) in _BUSY
         or told.get("OriginalStatusCode") in _BUSY_STATUS
         or told.get("ResponseMetadata", {}).get("HTTPStatusCode") in _BUSY_STATUS
@@ -187,6 +183,6 @@ def _container_error(endpoint: str, words: str) -> ServingError:
     return ServingError(f"the container of endpoint {endpoint} failed on this image", cause=words, cure=cure)
 
 
-def _told(error: CloudError) -> Mapping[str, Any]:
+def _told(error: Exception) -> Mapping[str, Any]:
     response = getattr(error.__cause__, "response", None)
     return response if isinstance(response, dict) else {}

@@ -10,7 +10,8 @@ from birdsod._files import write_text
 from birdsod.errors import CloudError, TrainingError
 from birdsod.estimator.sagemaker.faults import asking, is_missing, patient
 from birdsod.estimator.sagemaker.job_cache import ARTIFACT, job_folder, read_log, write_log
-from birdsod.estimator.sagemaker.job_record import JobRecord, numbered_classes
+from birdsod.estimator.sagemaker.job_record import recorded_classes
+from birdsod.estimator.sagemaker.ledger import Ledger
 
 if TYPE_CHECKING:
     import os
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker.type_defs import DescribeTrainingJobResponseTypeDef
 
     from birdsod.classes import ClassTable
-    from birdsod.estimator.sagemaker.ledger import Ledger
     from birdsod.estimator.sagemaker.logs import LogFollower, LogLine
     from birdsod.estimator.sagemaker.price_table import PriceTable
     from birdsod.estimator.sagemaker.session import Cloud
@@ -65,7 +65,7 @@ class JobFacts:
         self.poll_seconds = poll_seconds
         self._name = name
         self._classes = classes
-        self._ledger = ledger
+        self.ledger: Ledger = ledger or Ledger()
         self._prices = prices
         self._last: DescribeTrainingJobResponseTypeDef | None = None
         self._follower: LogFollower | None = None
@@ -100,22 +100,12 @@ class JobFacts:
         return self._name
 
     @property
-    def ledger(self) -> Ledger:
-        """Where what it makes is noted."""
-        if self._ledger is None:
-            from birdsod.estimator.sagemaker.ledger import Ledger
-
-            self._ledger = Ledger()
-        return self._ledger
-
-    @property
     def classes(self) -> ClassTable:
         """What the class ids of a prediction stand for."""
         if self._classes is None:
             told = self.describe()
-            record = JobRecord.read(self.cloud, told["OutputDataConfig"]["S3OutputPath"], self.name)
-            number = int(told.get("HyperParameters", {}).get("num_classes", "0"))
-            self._classes = numbered_classes(number) if record is None else record.classes
+            output = told["OutputDataConfig"]["S3OutputPath"]
+            self._classes = recorded_classes(self.cloud, output, self.name, told.get("HyperParameters", {}))
         return self._classes
 
     @property

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from birdsod.estimator.sagemaker.session import Cloud
 
-__all__ = ["JobRecord", "numbered_classes", "record_uri"]
+__all__ = ["JobRecord", "record_uri", "recorded_classes"]
 
 SCHEMA = 1
 _NAME = "birdsod.json"
@@ -162,12 +162,21 @@ def record_uri(output_uri: str, name: str) -> str:
     return below(output_uri, name, _NAME)
 
 
-def numbered_classes(number: int) -> ClassTable:
-    """Return classes that are named after their ids, for a model of which nobody knows more.
+def recorded_classes(cloud: Cloud, output_uri: str, name: str, parameters: Mapping[str, str]) -> ClassTable:
+    """Return the classes that a job was noted with; numbers for names where nobody noted them.
 
-    Examples
-    --------
-    >>> numbered_classes(2).names
-    ('0', '1')
+    Parameters
+    ----------
+    cloud : Cloud
+        Where the job ran.
+    output_uri, name : str
+        Its output prefix and its name.
+    parameters : mapping of str to str
+        Its hyperparameters, which tell how many classes there are.
+
+    Returns
+    -------
+    ClassTable
     """
-    return ClassTable(tuple(range(number)), tuple(map(str, range(number))))
+    record = JobRecord.read(cloud, output_uri, name)
+    return ClassTable.numbered(int(parameters.get("num_classes", "0"))) if record is None else record.classes

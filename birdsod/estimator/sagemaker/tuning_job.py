@@ -9,7 +9,8 @@ from birdsod._progress import bar
 from birdsod.errors import CloudError, TrainingError
 from birdsod.estimator.sagemaker.endings import pause
 from birdsod.estimator.sagemaker.faults import asking, patient
-from birdsod.estimator.sagemaker.job_record import JobRecord, numbered_classes
+from birdsod.estimator.sagemaker.job_record import recorded_classes
+from birdsod.estimator.sagemaker.ledger import Ledger
 from birdsod.estimator.sagemaker.session import Cloud
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from birdsod.classes import ClassTable
     from birdsod.estimator.sagemaker.job import SageMakerJob
-    from birdsod.estimator.sagemaker.ledger import Ledger
 
 __all__ = ["TuningJob"]
 
@@ -62,7 +62,7 @@ class TuningJob:
         self.poll_seconds = poll_seconds
         self._name = name
         self._classes = classes
-        self._ledger = ledger
+        self.ledger: Ledger = ledger or Ledger()
 
     @classmethod
     def attach(
@@ -104,22 +104,12 @@ class TuningJob:
         return self._name
 
     @property
-    def ledger(self) -> Ledger:
-        """Where what is made of its models is noted."""
-        if self._ledger is None:
-            from birdsod.estimator.sagemaker.ledger import Ledger
-
-            self._ledger = Ledger()
-        return self._ledger
-
-    @property
     def classes(self) -> ClassTable:
         """What the class ids of a prediction stand for."""
         if self._classes is None:
             definition: Any = self.describe().get("TrainingJobDefinition", {})
-            record = JobRecord.read(self.cloud, definition["OutputDataConfig"]["S3OutputPath"], self.name)
-            number = int(definition.get("StaticHyperParameters", {}).get("num_classes", "0"))
-            self._classes = numbered_classes(number) if record is None else record.classes
+            output, values = definition["OutputDataConfig"]["S3OutputPath"], definition.get("StaticHyperParameters", {})
+            self._classes = recorded_classes(self.cloud, output, self.name, values)
         return self._classes
 
     @property

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.validate import ParamValidator
 
+from birdsod.classes import ClassTable
 from birdsod.errors import CloudError, HyperparameterError, PreflightError, TrainingError
 from birdsod.estimator import Estimator, SageMakerEstimator, SageMakerJob
 from birdsod.estimator.sagemaker import ChannelPlan, UploadedInputs
 from birdsod.estimator.sagemaker.inputs import PackedInputs, inputs_of
-from birdsod.estimator.sagemaker.job_record import JobRecord, numbered_classes
+from birdsod.estimator.sagemaker.job_record import JobRecord
 from birdsod.estimator.sagemaker.ledger import Ledger, Resource
 from birdsod.estimator.sagemaker.price_table import PriceTable
 from birdsod.estimator.sagemaker.requests import RECORDIO
@@ -253,7 +254,7 @@ def test_data_in_the_store_need_no_upload(
 
 def test_other_classes_are_other_data(data: Packed) -> None:
     one = PackedInputs(data)
-    other = replace(data, class_table=numbered_classes(2))
+    other = replace(data, class_table=ClassTable.numbered(2))
     assert one.fingerprint != PackedInputs(other).fingerprint
     assert one.fingerprint == PackedInputs(data, "Pipe").fingerprint
 
