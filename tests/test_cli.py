@@ -45,7 +45,7 @@ def model(birds: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch = pytest.importorskip("torch")
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.ssd import save_artifact
-    from birdsod.ssd.network import build_network
+    from birdsod.ssd.building import build_network
 
     torch.manual_seed(0)
     network = build_network("efficientnet-lite0", num_classes=2, image_shape=300, pretrained=False)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from birdsod import __version__
-from birdsod.cli import _cloud, _convert, _data, _demo, _im2rec, _merge, _model, _train, _unpack, _verify
+from birdsod.cli import _cloud, _convert, _data, _demo, _im2rec, _merge, _model, _serve, _train, _unpack, _verify
 from birdsod.cli._values import say
 
 __all__ = ["app"]
@@ -45,7 +45,7 @@ for _command in (
     _train.train,
     _model.predict,
     _model.evaluate,
-    _model.serve,
+    _serve.serve,
     _convert.convert,
     _cloud.status,
     _cloud.logs,

@@ -1,4 +1,4 @@
-"""The commands that ask, judge and host a model."""
+"""The commands that ask and judge a model."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from birdsod.estimator import Predictor
     from birdsod.evaluation import Report
 
-__all__ = ["evaluate", "predict", "serve"]
+__all__ = ["evaluate", "predict"]
 
 MODEL = typer.Argument(help="model.tar.gz, or the folder of a job.")
 JSON = typer.Option("--json", help="Print JSON.")
@@ -112,20 +112,3 @@ def _show(report: "Report") -> None:
         say(f"{name:<40}{getattr(report, name):.4f}")
     for name, figures in report.to_dict()["per_class"].items():
         say(f"{name:<40}{'none' if figures['ap50'] is None else format(figures['ap50'], '.4f')}")
-
-
-@reported
-def serve(
-    *,
-    model: Annotated[Path, MODEL],
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
-) -> None:
-    """Host a model over HTTP until Ctrl-C.
-
-    GET /ping tells that it is ready; POST /invocations takes a JPEG or PNG.
-    """
-    from birdsod.serving._run import run
-    from birdsod.ssd import load_model
-
-    run(load_model(archive_of(model)), host=host, port=port)

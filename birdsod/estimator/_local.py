@@ -11,7 +11,8 @@ from birdsod.errors import HyperparameterError, TrainingError
 from birdsod.estimator._launch import GRACE_SECONDS, JobProcess, new_job_directory
 from birdsod.estimator._local_job import TRAIN, LocalJob
 from birdsod.ssd.job_files import JobFiles, JobSpec
-from birdsod.ssd.recipe import RECIPES, resolve
+from birdsod.ssd.recipe import resolve
+from birdsod.ssd.recipes import RECIPES
 
 if TYPE_CHECKING:
     import os

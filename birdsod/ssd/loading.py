@@ -111,7 +111,7 @@ def _settings(artifact: Artifact, path: str | os.PathLike[str]) -> tuple[Hyperpa
 def _network(artifact: Artifact, params: Hyperparameters, path: str | os.PathLike[str]) -> SSD:
     import torch
 
-    from birdsod.ssd.network import build_network
+    from birdsod.ssd.building import build_network
 
     shape = {"num_classes": params.num_classes, "image_shape": params.image_shape}
     try:

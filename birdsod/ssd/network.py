@@ -10,23 +10,22 @@ from torch import nn
 
 from birdsod.errors import HyperparameterError
 from birdsod.ssd.anchors import SSD_ANCHORS, anchors_for
-from birdsod.ssd.efficientnet import EfficientNetLite0
-from birdsod.ssd.fusing import channels_last
 from birdsod.ssd.layers import EXTRA_CHANNELS, ConvNorm, extras, heads, per_anchor, prefer_background, with_extras
-from birdsod.ssd.weights import load_efficientnet_lite0
+from birdsod.ssd.objective import multibox_objective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from birdsod.ssd.anchors import AnchorLayer
+    from birdsod.ssd.efficientnet import EfficientNetLite0
+    from birdsod.ssd.objective import Objective
 
-__all__ = ["FROZEN_BY_DEFAULT", "SSD", "build_network"]
+__all__ = ["FROZEN_BY_DEFAULT", "SSD"]
 
 FROZEN_BY_DEFAULT = r"base\.(_conv_stem|_bn0|_blocks\.[0-7])\."
 """What the local recipe leaves as it is: EfficientNet-Lite0's stem and first eight blocks."""
 
 _NECK_CHANNELS = (256, 512)
-_SMALLEST_IMAGE = 32
 # Of EfficientNet-Lite0, at half the image's size.
 _WIDEST_CHANNELS = 96
 # The C library hands back larger blocks to the system at once, and fresh memory costs more than the arithmetic.
@@ -54,6 +53,7 @@ class SSD(nn.Module):
 
     Examples
     --------
+    >>> from birdsod.ssd.building import build_network
     >>> network = build_network("efficientnet-lite0", num_classes=5, image_shape=300, pretrained=False).eval()
     >>> class_logits, offsets = network(torch.zeros(1, 3, 300, 300))
     >>> tuple(network.anchors.shape), tuple(class_logits.shape), tuple(offsets.shape)
@@ -177,6 +177,10 @@ class SSD(nn.Module):
         offsets = [per_anchor(head(each), 4) for head, each in zip(self.box_heads, maps, strict=True)]
         return torch.cat(logits, dim=1), torch.cat(offsets, dim=1).flatten(1)
 
+    def objective(self, images: torch.Tensor, labels: torch.Tensor) -> Objective:
+        """Return the loss of a batch, as :func:`multibox_objective` does."""
+        return multibox_objective(self, images, labels)
+
     def _run(self, features: tuple[torch.Tensor, ...], first: int, last: int) -> tuple[torch.Tensor, ...]:
         *tapped, current = features
         for index in range(first, last):
@@ -207,6 +211,7 @@ class SSD(nn.Module):
 
         Examples
         --------
+        >>> from birdsod.ssd.building import build_network
         >>> network = build_network("efficientnet-lite0", num_classes=5, image_shape=300, pretrained=False)
         >>> len(network.freeze(FROZEN_BY_DEFAULT)), network.frozen_stages
         (72, 9)
@@ -243,52 +248,6 @@ class SSD(nn.Module):
         """Tell how many images keep the widest feature map in memory that the allocator reuses: twice as fast."""
         widest = _WIDEST_CHANNELS * images[0, 0].numel() // 4 * images.element_size()
         return max(1, _REUSED_BYTES // widest) if images.device.type == "cpu" else max(1, len(images))
-
-
-def build_network(base_network: str, *, num_classes: int, image_shape: int, pretrained: bool = True) -> SSD:
-    """Return the network for a base, ready to be trained or to be given weights.
-
-    Parameters
-    ----------
-    base_network : str
-        ``efficientnet-lite0``.
-    num_classes : int
-        Classes, background not counted.
-    image_shape : int
-        Edge of the square images in pixels.
-    pretrained : bool, default True
-        Start the base from its ImageNet weights.
-
-    Returns
-    -------
-    SSD
-        In channels-last memory format. New parameters are drawn from torch's global generator: seed it first.
-
-    Raises
-    ------
-    HyperparameterError
-        If the base network is unknown here, or a number is out of range.
-    MissingDependencyError, ArtifactError
-        If the ImageNet weights are missing or not the published ones.
-
-    Examples
-    --------
-    >>> network = build_network("efficientnet-lite0", num_classes=5, image_shape=300, pretrained=False)
-    >>> network.image_shape
-    300
-    """
-    if base_network != "efficientnet-lite0":
-        message = "the local engine cannot build this base network"
-        raise HyperparameterError(message, value=base_network, cure="use base_network='efficientnet-lite0'")
-    if num_classes < 1:
-        raise HyperparameterError("a detector needs at least one class", value=num_classes)
-    if image_shape < _SMALLEST_IMAGE:
-        raise HyperparameterError(f"images need at least {_SMALLEST_IMAGE} pixels a side", value=image_shape)
-    base = EfficientNetLite0()
-    if pretrained:
-        load_efficientnet_lite0(base)
-    network = SSD(base, num_classes=num_classes, image_shape=image_shape)
-    return channels_last(network)
 
 
 def _normalised(images: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,7 @@
-"""The rules by which weights are updated, and the running mean of the weights."""
+"""The rules by which weights are updated."""
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,13 +9,11 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import nn
-
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.ssd.network import SSD
     from birdsod.ssd.recipe import Recipe
 
-__all__ = ["Average", "make_optimizer", "set_rate"]
+__all__ = ["make_optimizer", "set_rate"]
 
 _FACTOR = "rate_factor"
 
@@ -76,42 +73,3 @@ def _groups(network: SSD, recipe: Recipe) -> Iterator[dict[str, object]]:
             chosen = [each for each in parameters if (each.ndim > 1) == pulled]
             if chosen:
                 yield {"params": chosen, "weight_decay": recipe.weight_decay if pulled else 0.0, _FACTOR: factor}
-
-
-class Average:
-    """A running mean of a network's weights and statistics, itself a network.
-
-    Parameters
-    ----------
-    network : SSD
-        The network that is trained.
-    decay : float
-        Share of the mean that each update keeps; less at the start, where the mean would be of nothing.
-    """
-
-    def __init__(self, network: SSD, decay: float) -> None:
-        self.network: SSD = copy.deepcopy(network)
-        self.network.eval()
-        self._decay = decay
-        learning = {name for name, each in network.named_parameters() if each.requires_grad}
-        frozen = {name for name, _ in network.named_parameters()} - learning
-        self._names = [name for name in network.state_dict() if name not in frozen]
-
-    @torch.no_grad()
-    def follow(self, network: nn.Module, updates: int) -> None:
-        """Take in the weights after an update.
-
-        Parameters
-        ----------
-        network : torch.nn.Module
-            The network that is trained.
-        updates : int
-            Updates done so far.
-        """
-        keep = min(self._decay, (1 + updates) / (10 + updates))
-        latest, mean = network.state_dict(), self.network.state_dict()
-        for name in self._names:
-            if mean[name].is_floating_point():
-                mean[name].lerp_(latest[name], 1 - keep)
-            else:
-                mean[name].copy_(latest[name])

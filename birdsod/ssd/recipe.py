@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from birdsod.errors import HyperparameterError
+from birdsod.ssd.recipes import RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,23 +14,7 @@ if TYPE_CHECKING:
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.ssd.options import LocalOptions
 
-__all__ = ["RECIPES", "Recipe", "resolve"]
-
-RECIPES: Mapping[str, Mapping[str, Any]] = {
-    "efficientnet-lite0": {
-        "optimizer": "adamw",
-        "learning_rate": 2e-3,
-        "base_rate_factor": 0.3,
-        "weight_decay": 5e-4,
-        "schedule": "cosine",
-        "warmup": 10,
-        "batch_size": 16,
-        "freeze": r"base\.(_conv_stem|_bn0|_blocks\.[0-7])\.",
-        "average": 0.98,
-        "gradient_clip": 10.0,
-    }
-}
-"""What is known to work for a base network, measured on real birds."""
+__all__ = ["Recipe", "resolve"]
 
 _DEFAULTS: Mapping[str, Any] = {
     "base_rate_factor": 1.0,

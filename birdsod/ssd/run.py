@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from birdsod.errors import ArtifactError, TrainingError
+from birdsod.ssd.average import Average
 from birdsod.ssd.checkpoint import pack_optimizer, read_checkpoint, unpack_optimizer, write_checkpoint
-from birdsod.ssd.loss import multibox_loss
-from birdsod.ssd.optimizers import Average, make_optimizer, set_rate
+from birdsod.ssd.optimizers import make_optimizer, set_rate
 from birdsod.ssd.schedule import schedule_of
-from birdsod.ssd.targets import batch_targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.ssd.loader import Batch
     from birdsod.ssd.network import SSD
+    from birdsod.ssd.objective import Objective
     from birdsod.ssd.recipe import Recipe
 
 __all__ = ["Progress", "Run"]
@@ -121,7 +121,7 @@ class Run:
             If the loss is not finite; the weights are then as before the update.
         """
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(self._losses(batch))
+        torch.autograd.backward(self._loss(batch))
         if self._recipe.gradient_clip:
             weights = [weight for group in self._optimizer.param_groups for weight in group["params"]]
             torch.nn.utils.clip_grad_norm_(weights, self._recipe.gradient_clip)
@@ -131,28 +131,25 @@ class Run:
         if self._average:
             self._average.follow(self.network, self.progress.update)
 
-    def _losses(self, batch: Batch) -> torch.Tensor:
+    def _loss(self, batch: Batch) -> torch.Tensor:
         device = self.network.anchors.device
         images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float()
-        logits, offsets = self.network.forward_from(self.network.forward_frozen(images))
-        targets = batch_targets(self.network.anchors, torch.from_numpy(batch.labels).to(device), logits)
-        cross_entropy, smooth_l1 = multibox_loss(logits, offsets, *targets)
-        loss = cross_entropy + smooth_l1
-        anchors, coordinates = int((targets.cls_target >= 0).sum()), float(targets.loc_mask.sum())
-        self._count(anchors, cross_entropy.item(), smooth_l1.item() * coordinates)
-        return loss
+        objective = self.network.objective(images, torch.from_numpy(batch.labels).to(device))
+        self._count(objective)
+        return objective.loss
 
-    def _count(self, anchors: int, cross_entropy: float, smooth_l1: float) -> None:
-        if not math.isfinite(cross_entropy + smooth_l1):
+    def _count(self, objective: Objective) -> None:
+        if not math.isfinite(objective.cross_entropy + objective.smooth_l1):
+            finite = math.isfinite(objective.cross_entropy)
             raise TrainingError(
                 f"the loss is not finite in epoch {self.epoch}, update {self.progress.update}",
-                value=cross_entropy if not math.isfinite(cross_entropy) else smooth_l1,
+                value=objective.smooth_l1 if finite else objective.cross_entropy,
                 cause=f"a learning rate of {self._schedule.rate(self.progress.update):g} is too high for these data",
                 cure="give a lower learning_rate, or a gradient_clip",
             )
-        self.progress.anchors += anchors
-        self.progress.cross_entropy += cross_entropy * anchors
-        self.progress.smooth_l1 += smooth_l1
+        self.progress.anchors += objective.anchors
+        self.progress.cross_entropy += objective.cross_entropy * objective.anchors
+        self.progress.smooth_l1 += objective.smooth_l1
 
     def save(self, path: Path, identity: Mapping[str, Any]) -> None:
         """Write a checkpoint.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from birdsod.errors import HyperparameterError
 from birdsod.ssd.augmentation import Augmentation
+from birdsod.ssd.building import build_network
 from birdsod.ssd.loader import RecordSource, Stream
 from birdsod.ssd.loop import Loop, Outcome, Reports
-from birdsod.ssd.network import build_network
 from birdsod.ssd.options import LocalOptions
 from birdsod.ssd.recipe import resolve
 from birdsod.ssd.run import Run

@@ -9,16 +9,23 @@ import pytest
 import torch
 from torch import nn
 
+from birdsod.ssd.objective import multibox_objective
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from birdsod.ssd.objective import Objective
 
 
 class Tiny(nn.Module):
     """As much of a network as a run needs: one frozen layer, one that is normalised, one that answers."""
 
+    anchors: torch.Tensor
+
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
+        self.image_shape = 300
         self.base = nn.Conv2d(3, 4, 60, stride=60)
         self.norm = nn.BatchNorm2d(4)
         self.head = nn.Conv2d(4, num_classes + 1 + 4, 1)
@@ -26,8 +33,8 @@ class Tiny(nn.Module):
         corners = torch.cartesian_prod(edges, edges).flip(1)
         self.register_buffer("anchors", torch.cat([corners - 0.1, corners + 0.3], 1), persistent=False)
 
-    def freeze(self, pattern: str) -> list[str]:
-        frozen = [name for name, _ in self.named_parameters() if pattern and re.match(pattern, name)]
+    def freeze(self, pattern: str) -> tuple[str, ...]:
+        frozen = tuple(name for name, _ in self.named_parameters() if pattern and re.match(pattern, name))
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name not in frozen)
         return frozen
@@ -45,6 +52,9 @@ class Tiny(nn.Module):
     def forward_from(self, features: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         answer = self.head(self.norm(features[0])).flatten(2).transpose(1, 2)
         return answer[..., :-4], answer[..., -4:].flatten(1)
+
+    def objective(self, images: torch.Tensor, labels: torch.Tensor) -> Objective:
+        return multibox_objective(self, images, labels)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from birdsod.errors import ArtifactError, MissingDependencyError
 from birdsod.hyperparameters import Hyperparameters
 from birdsod.ssd import _members
 from birdsod.ssd.artifact import read_artifact, save_artifact
-from birdsod.ssd.network import build_network
+from birdsod.ssd.building import build_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

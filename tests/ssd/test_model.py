@@ -19,8 +19,8 @@ from birdsod.hyperparameters import Hyperparameters
 from birdsod.image import encode, resize
 from birdsod.ssd import load_model
 from birdsod.ssd.artifact import read_artifact, save_artifact
+from birdsod.ssd.building import build_network
 from birdsod.ssd.detection import multibox_detection
-from birdsod.ssd.network import build_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,9 +28,9 @@ from birdsod.mxnet import (
 )
 from birdsod.mxnet._shapes import parameter_shapes
 from birdsod.ssd import convert, load_model, save_artifact, save_mxnet_artifact
+from birdsod.ssd.building import build_network
 from birdsod.ssd.detection import DetectionSettings
 from birdsod.ssd.model import Model
-from birdsod.ssd.network import build_network
 from birdsod.ssd.training_graph import training_graph
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mxnet_ssd"

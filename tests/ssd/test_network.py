@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from birdsod.errors import HyperparameterError
 from birdsod.ssd import network as network_module
+from birdsod.ssd.building import build_network
 from birdsod.ssd.efficientnet import EfficientNetLite0, SameConv2d
 from birdsod.ssd.fusing import fuse
-from birdsod.ssd.network import FROZEN_BY_DEFAULT, SSD, build_network
+from birdsod.ssd.network import FROZEN_BY_DEFAULT, SSD
 from birdsod.ssd.weights import load_efficientnet_lite0
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from birdsod import Hyperparameters, LocalOptions
 from birdsod.errors import HyperparameterError
 from birdsod.ssd.network import FROZEN_BY_DEFAULT
 from birdsod.ssd.options import _VALID
-from birdsod.ssd.recipe import RECIPES, Recipe, resolve
+from birdsod.ssd.recipe import Recipe, resolve
+from birdsod.ssd.recipes import RECIPES
 
 
 def make(options: LocalOptions | None = None, **given: Any) -> Recipe:

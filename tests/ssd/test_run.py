@@ -9,9 +9,9 @@ import torch
 
 from birdsod import Hyperparameters, LocalOptions
 from birdsod.errors import ArtifactError, TrainingError
+from birdsod.ssd.building import build_network
 from birdsod.ssd.checkpoint import read_checkpoint, write_checkpoint
 from birdsod.ssd.loader import Batch
-from birdsod.ssd.network import SSD, build_network
 from birdsod.ssd.optimizers import make_optimizer, set_rate
 from birdsod.ssd.recipe import Recipe, resolve
 from birdsod.ssd.run import Run
@@ -19,6 +19,8 @@ from birdsod.ssd.run import Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from birdsod.ssd.network import SSD
 
 PARAMS = Hyperparameters(num_classes=2, num_training_samples=16, base_network="efficientnet-lite0", mini_batch_size=2)
 

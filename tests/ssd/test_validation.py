@@ -9,12 +9,14 @@ import torch
 
 from birdsod import Hyperparameters
 from birdsod.ssd import validation
-from birdsod.ssd.network import SSD, build_network
+from birdsod.ssd.building import build_network
 from birdsod.ssd.validation import Validation
 from birdsod.ssd.windows import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from birdsod.ssd.network import SSD
 
 PARAMS = Hyperparameters(num_classes=2, num_training_samples=32, base_network="efficientnet-lite0")
 

@@ -31,7 +31,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save a network that has learned nothing."""
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.ssd import save_artifact
-    from birdsod.ssd.network import build_network
+    from birdsod.ssd.building import build_network
 
     torch.manual_seed(0)
     network = build_network("efficientnet-lite0", num_classes=2, image_shape=300, pretrained=False)
