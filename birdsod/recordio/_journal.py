@@ -95,9 +95,12 @@ def entries(path: Path) -> Iterator[tuple[Entry, int]]:
 
 def head_of(folder: Path) -> Entry | None:
     """Return the first entry of the journal in a folder, if there is one."""
+    path = folder / JOURNAL
     with contextlib.suppress(OSError):
-        for entry, _ in entries(folder / JOURNAL):
-            return entry
+        # A pipe of that name would be waited for without end.
+        if path.is_file():
+            for entry, _ in entries(path):
+                return entry
     return None
 
 

@@ -42,6 +42,14 @@ MANIFEST = "packed.json"
 SCHEMA = 1
 """Of this manifest and of that of shards."""
 
+# Fields of notes, as JSON has them.
+_NOTES: dict[str, type | tuple[type, ...]] = {
+    "image_id": (int, type(None)),
+    "name": str,
+    "reason": str,
+    "object_index": int,
+    **dict.fromkeys(("before", "after", "box"), list),
+}
 _AGAIN = "pack again"
 _BLOCK = 1 << 20
 _NUMBERS = ("listed", "records", "objects", "most_objects", "longest_label", "bytes")
@@ -207,16 +215,34 @@ def _stretches(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def notes(row: Mapping[str, Any]) -> Notes:
-    """Return what a row says of boxes and images that did not go in as they were."""
+    """Return what a row says of boxes and images that did not go in as they were.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If it says something else.
+    """
     from birdsod.lstwriter import ClippedBox
 
     return {
-        "clipped": tuple(ClippedBox(**_tuples(box)) for box in row["clipped"]),
-        "dropped": tuple(DroppedBox(**_tuples(box)) for box in row["dropped"]),
-        "refused": tuple(RefusedImage(**image) for image in row["refused"]),
+        "clipped": tuple(ClippedBox(**_checked_note(box)) for box in row["clipped"]),
+        "dropped": tuple(DroppedBox(**_checked_note(box)) for box in row["dropped"]),
+        "refused": tuple(RefusedImage(**_checked_note(image)) for image in row["refused"]),
     }
 
 
-def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with tuples where JSON has lists."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+def _checked_note(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a note with tuples where JSON has lists; which fields there are, its class checks."""
+    if not isinstance(row, dict):
+        raise TypeError(f"a note is not {type(row).__name__}")
+    for name, value in row.items():
+        if not isinstance(value, _NOTES.get(name, object)):
+            raise TypeError(f"{name} is not {type(value).__name__}")
+    boxes = {name: _box(row[name]) for name in ("before", "after", "box") if name in row}
+    return {**row, **boxes}
+
+
+def _box(sides: list[Any]) -> tuple[float, ...]:
+    if not all(isinstance(side, int | float) for side in sides):
+        raise TypeError("a side of a box is no number")
+    return tuple(sides)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -12,16 +13,25 @@ from birdsod.recordio._manifest import notes
 from birdsod.recordio._writer import Kept, Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from birdsod.recordio._journal import Entry
     from birdsod.recordio._shard_plan import Cuts
 
-__all__ = ["Filled", "Mark", "Opened", "Shelved", "reread", "staged_stem"]
+__all__ = ["Filled", "Mark", "Opened", "Reach", "Shelved", "reread", "staged_stem"]
 
 _BLOCK = 1 << 20
-_NUMBERS = ("index", "begin", "row", "bytes", "idx_bytes")
+_FIELDS = {
+    "channel": str,
+    **dict.fromkeys(("index", "begin", "row", "bytes", "idx_bytes"), int),
+    "is_whole": bool,
+    **dict.fromkeys(("sha256", "idx_sha256"), str),
+    "tally": dict,
+}
 _COUNTS = ("listed", "records", "objects", "most_objects", "longest_label")
 
 
@@ -119,11 +129,12 @@ class Mark:
     @classmethod
     def from_json(cls, entry: Entry) -> Mark | None:
         """Return the mark of an entry, if it is one."""
-        with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
+        with contextlib.suppress(KeyError, TypeError, ValueError):
             content = dict(entry["mark"])
-            content |= {name: int(content[name]) for name in _NUMBERS}
+            _check_types(content, _FIELDS)
             told = content.pop("tally")
-            counts = {name: int(told[name]) for name in _COUNTS}
+            _check_types(told, dict.fromkeys(_COUNTS, int))
+            counts = {name: told[name] for name in _COUNTS}
             noted = notes(told)
             clipped, dropped, refused = list(noted["clipped"]), list(noted["dropped"]), list(noted["refused"])
             return cls(**content, tally=Tally(**counts, clipped=clipped, dropped=dropped, refused=refused))
@@ -135,7 +146,60 @@ def staged_stem(name: str, index: int) -> str:
     return f"{name}-{index:05d}"
 
 
-def reread(folder: Path, marks: Iterable[tuple[Mark, int]]) -> tuple[dict[str, Shelved], int]:
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """What a run may do in a channel.
+
+    Parameters
+    ----------
+    cuts : Cuts
+        Where its record files begin.
+    image_ids : int array
+        Which images it has.
+    """
+
+    cuts: Cuts
+    image_ids: NDArray[np.int64]
+
+    def allows(self, mark: Mark, shelf: Shelved) -> bool:
+        """Say whether a mark goes on where those before it ended."""
+        cuts, turned = self.cuts, len(shelf.filled)
+        at = shelf.filled[-1].end if shelf.filled else cuts.begin
+        opened = shelf.opened or Opened(at, at, Tally())
+        end = cuts.starts[turned] if turned < len(cuts.starts) else cuts.end
+        return (
+            (mark.index, mark.begin) == (cuts.first + turned, opened.begin)
+            and opened.row <= mark.row <= end
+            and (cuts.most_bytes is not None or (turned <= len(cuts.starts) and mark.is_whole <= (mark.row == end)))
+            and _adds_up(mark.tally.after(opened.tally), mark.row - mark.begin)
+            and self._has_all_of(mark.tally)
+        )
+
+    def _has_all_of(self, tally: Tally) -> bool:
+        noted = {note.image_id for notes in (tally.clipped, tally.dropped, tally.refused) for note in notes}
+        return not noted or noted <= self._ids
+
+    @functools.cached_property
+    def _ids(self) -> frozenset[int]:
+        # As Python's numbers: what is noted may fit into no array.
+        return frozenset(self.image_ids.tolist())
+
+
+def _adds_up(tally: Tally, rows: int) -> bool:
+    counts = [getattr(tally, name) for name in _COUNTS]
+    return tally.listed == rows == tally.records + len(tally.refused) and min(counts) >= 0
+
+
+def _check_types(content: Mapping[str, object], types: Mapping[str, type]) -> None:
+    for name, kind in types.items():
+        # By type, since True is an int to isinstance.
+        if type(content[name]) is not kind:
+            raise TypeError(name)
+
+
+def reread(
+    folder: Path, marks: Iterable[tuple[Mark, int]], reaches: Mapping[str, Reach]
+) -> tuple[dict[str, Shelved], int]:
     """Return what the files hold of what the marks say, and where the last mark ends that is true.
 
     Each byte that is kept is read and hashed again, so that what the disk lost is not taken for safe.
@@ -145,7 +209,9 @@ def reread(folder: Path, marks: Iterable[tuple[Mark, int]]) -> tuple[dict[str, S
     with contextlib.ExitStack() as held:
         files: _Files | None = None
         for mark, end in marks:
-            shelf = shelves.setdefault(mark.channel, Shelved())
+            reach, shelf = reaches.get(mark.channel), shelves.get(mark.channel, Shelved())
+            if reach is None or not reach.allows(mark, shelf) or _is_open(shelves, mark.channel):
+                break
             if shelf.opened is None:
                 held.close()
                 files = _Files.of(folder / staged_stem(mark.channel, mark.index), held)
@@ -153,8 +219,14 @@ def reread(folder: Path, marks: Iterable[tuple[Mark, int]]) -> tuple[dict[str, S
             if files is None or kept is None:
                 break
             good = end
+            shelves[mark.channel] = shelf
             _put(shelf, mark, kept, files)
     return shelves, good
+
+
+def _is_open(shelves: Mapping[str, Shelved], channel: str) -> bool:
+    """Say whether another channel has not come to its end: a run packs them one after the other."""
+    return any(shelf.opened for name, shelf in shelves.items() if name != channel)
 
 
 class _Files:

@@ -12,7 +12,7 @@ from birdsod.recordio._assembly import manifest_of, packed_channel, sharded_chan
 from birdsod.recordio._channel import check_filled, fill
 from birdsod.recordio._listing import list_channel, tasks
 from birdsod.recordio._manifest import MANIFEST, read_manifest
-from birdsod.recordio._marks import Shelved
+from birdsod.recordio._marks import Reach, Shelved
 from birdsod.recordio._resume import Begun, begin, head
 from birdsod.recordio._shard_manifest import (
     SHARDS,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from birdsod.recordio._listing import Listing
     from birdsod.recordio._marks import Filled
     from birdsod.recordio._packed import Packed, PackedChannel
-    from birdsod.recordio._shard_plan import Plan
+    from birdsod.recordio._shard_plan import Cuts, Plan
     from birdsod.recordio._sharded import Sharded, ShardedChannel
 
 __all__ = ["Request", "pack_channels"]
@@ -116,7 +116,9 @@ def _pack_into(folder: Path, request: Request) -> tuple[Packed | Sharded, list[S
 def _beginning(request: Request, folder: Path, listings: Sequence[Listing]) -> Iterator[Begun]:
     """Begin or resume, and close the journal at the end."""
     with writing(request.folder):
-        begun = begin(folder, head(request.purpose, request.run.options, listings, outside=request.outside))
+        first = head(request.purpose, request.run.options, listings, outside=request.outside)
+        reaches = {each.name: Reach(_cuts(request, each), each.dataset.image_ids) for each in listings}
+        begun = begin(folder, first, reaches)
     with contextlib.closing(begun.journal):
         _check_refused(request, begun)
         yield begun
@@ -158,9 +160,13 @@ def _listings(request: Request, folder: Path) -> list[Listing]:
     return listings
 
 
+def _cuts(request: Request, listing: Listing) -> Cuts:
+    return request.plan.cuts(listing.positions, len(listing.dataset))
+
+
 def _fill(request: Request, listing: Listing, journal: Journal, shelved: Shelved) -> list[Filled]:
     """Pack the images of a channel that are not packed yet."""
-    cuts = request.plan.cuts(listing.positions, len(listing.dataset))
+    cuts = _cuts(request, listing)
     if shelved.holds_all_of(cuts):
         return shelved.filled
     with writing(request.folder / f"{listing.name}.rec"):

@@ -12,11 +12,12 @@ from birdsod.recordio._marks import Mark, Shelved, reread
 from birdsod.recordio._taking import START_ANEW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from birdsod.recordio._journal import Entry
     from birdsod.recordio._listing import Listing
+    from birdsod.recordio._marks import Reach
     from birdsod.recordio._options import PackOptions
     from birdsod.recordio._taking import Purpose
 
@@ -44,8 +45,8 @@ def head(purpose: Purpose, options: PackOptions, listings: Sequence[Listing], **
     }
 
 
-def begin(folder: Path, mine: Entry) -> Begun:
-    """Return where to go on; what the journal does not vouch for is removed."""
+def begin(folder: Path, mine: Entry, reaches: Mapping[str, Reach]) -> Begun:
+    """Return where to go on; what the journal does not vouch for, or no run could have done, is removed."""
     path = folder / JOURNAL
     before = head_of(folder)
     if before is None:
@@ -56,8 +57,8 @@ def begin(folder: Path, mine: Entry) -> Begun:
         _files.flush_folder(folder.parent)
         return Begun(journal, {})
     _refuse_other(before, mine, folder.parent)
-    (_, first), *_ = entries(path)
-    shelves, good = reread(folder, _marks(path))
+    _, first = next(entries(path))
+    shelves, good = reread(folder, _marks(path), reaches)
     _clear(folder, shelves)
     return Begun(Journal(path, size=max(first, good)), shelves)
 
@@ -74,19 +75,31 @@ def _refuse_other(before: Entry, mine: Entry, directory: Path) -> None:
     if before.get("schema") != _SCHEMA:
         message = "the run that was stopped here kept its journal in another way"
         cure = f"go on with the version of birdsod that began, {START_ANEW}"
-        raise RecordError(message, path=directory, value=before.get("schema"), cause="another version", cure=cure)
-    options = before.get("options", {})
+        raise RecordError(message, path=directory, value=_shown(before, "schema"), cause="another version", cure=cure)
+    options, lists_before = _mapping(before, "options"), _mapping(before, "lists")
     for name, value in mine["options"].items():
         if options.get(name) != value:
             message = f"the run that was stopped here packed with another {name}"
-            cure = f"pack with {name}={options.get(name)!r}, {START_ANEW}"
+            cure = f"pack with {name}={_shown(options, name)!r}, {START_ANEW}"
             cause = f"this one packs with {name}={value!r}"
-            raise RecordError(message, path=directory, value=options.get(name), cause=cause, cure=cure)
+            raise RecordError(message, path=directory, value=_shown(options, name), cause=cause, cure=cure)
     for name, lists in mine["lists"].items():
-        if before.get("lists", {}).get(name) != lists:
+        if lists_before.get(name) != lists:
             message = f"the run that was stopped here packed other images or boxes of channel {name!r}"
             cause = "the data set has changed, or another part of it was selected"
             raise RecordError(message, path=directory, cause=cause, cure=f"give the same data set, {START_ANEW}")
+
+
+def _mapping(entry: Entry, name: str) -> Entry:
+    """Return a part of a head; an empty one where it is not what birdsod writes."""
+    part = entry.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _shown(entry: Entry, name: str) -> str | float | None:
+    """Return a value to be told in an error, unless it is none that an option has."""
+    value = entry.get(name)
+    return value if isinstance(value, str | int | float) else None
 
 
 def _clear(folder: Path, shelves: dict[str, Shelved]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from birdsod.recordio._journal import JOURNAL, entries, head_of
 from birdsod.recordio._leftovers import ASIDE, Busy, hidden_folders, hold
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
@@ -23,6 +23,7 @@ __all__ = ["START_ANEW", "Purpose", "Staged", "Taken", "publishing", "take"]
 
 START_ANEW = "or leave out resume to pack from the start"
 _PUBLISHING = "publishing"
+_NUMBERS = ("count", "most_bytes", "only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,18 @@ class Purpose:
             return True
         alone = self.only is not None and other.only is not None
         return alone and self.count == other.count and self.only != other.only
+
+    @classmethod
+    def from_json(cls, content: object) -> Purpose | None:
+        """Return the purpose that a journal tells of, if it is one."""
+        if not isinstance(content, dict) or set(content) != {"channels", *_NUMBERS}:
+            return None
+        channels, numbers = content["channels"], [content[name] for name in _NUMBERS]
+        if not isinstance(channels, list) or not all(isinstance(name, str) for name in channels):
+            return None
+        # By type, since True is an int to isinstance.
+        known = all(number is None or type(number) is int for number in numbers)
+        return cls(tuple(channels), *numbers) if known else None
 
     def __str__(self) -> str:
         if self.only is not None:
@@ -107,11 +120,9 @@ def publishing(staged: Iterable[Staged]) -> Entry:
 
 def _journaled(directory: Path) -> Iterator[tuple[Path, Purpose]]:
     for folder in hidden_folders(directory):
-        head = head_of(folder)
-        if head is not None:
-            with contextlib.suppress(KeyError, TypeError):
-                content = head["purpose"]
-                yield folder, Purpose(**{**content, "channels": tuple(content["channels"])})
+        purpose = Purpose.from_json((head_of(folder) or {}).get("purpose"))
+        if purpose is not None:
+            yield folder, purpose
 
 
 def _held(folder: Path, directory: Path, *, resume: bool) -> contextlib.ExitStack | None:
@@ -154,11 +165,18 @@ def _has_appeared(folder: Path, directory: Path) -> bool:
 
 def _published(folder: Path) -> dict[str, tuple[str, str]]:
     """Return which files were about to take which names; names alone, for no file lies elsewhere."""
-    found: dict[str, tuple[str, str]] = {}
+    found: object = {}
     for entry, _ in entries(folder / JOURNAL):
         found = entry.get(_PUBLISHING, found)
-    return {staged: told for staged, told in found.items() if _is_name(staged) and _is_name(told[0])}
+    rows = found.items() if isinstance(found, dict) else ()
+    return {staged: (told[0], told[1]) for staged, told in rows if _is_name(staged) and _is_final(told)}
 
 
-def _is_name(name: str) -> bool:
-    return name not in {"", ".", ".."} and not set(name) & {"/", os.sep, "\0"}
+def _is_final(told: object) -> bool:
+    """Say whether this is a final name and a hash."""
+    return isinstance(told, list) and len(told) == 2 and _is_name(told[0]) and isinstance(told[1], str)  # noqa: PLR2004 - a pair
+
+
+def _is_name(name: object) -> bool:
+    """Say whether this names a file of a folder, and none elsewhere."""
+    return isinstance(name, str) and name not in {"", ".", ".."} and not set(name) & {"/", os.sep, "\0"}

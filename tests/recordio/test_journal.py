@@ -99,7 +99,7 @@ def test_what_is_no_mark_is_none(entry: dict[str, Any]) -> None:
 
 
 def test_without_marks_nothing_is_kept(tmp_path: Path) -> None:
-    assert reread(tmp_path, []) == ({}, 0)
+    assert reread(tmp_path, [], {}) == ({}, 0)
 
 
 # Hidden folders
