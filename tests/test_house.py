@@ -36,6 +36,7 @@ ROOMS = (
     "ssd",
     "serving",
     "estimator",
+    "container",
     "evaluation",
     "viz",
     "demo",
