@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from birdsod import _files
 from birdsod.recordio._listing import cut_lists, in_row_order
 from birdsod.recordio._manifest import manifest_pieces
+from birdsod.recordio._naming import Staged
 from birdsod.recordio._packed import Packed, PackedChannel
 from birdsod.recordio._shard_manifest import shard_stem, shards_pieces
 from birdsod.recordio._sharded import Shard, Sharded, ShardedChannel
-from birdsod.recordio._taking import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["JOURNAL", "Entry", "Journal", "entries", "head_of"]
+__all__ = ["JOURNAL", "Entry", "Journal", "entries", "head_of", "line_of"]
 
 JOURNAL = ".journal"
 """Name of the journal in its folder."""
@@ -75,7 +75,7 @@ class Journal:
         self._write(entry)
 
     def _write(self, entry: Mapping[str, object]) -> None:
-        rest = memoryview(_line(entry))
+        rest = memoryview(line_of(entry))
         while rest:
             rest = rest[self._file.write(rest) :]
         os.fsync(self._file.fileno())
@@ -104,7 +104,8 @@ def head_of(folder: Path) -> Entry | None:
     return None
 
 
-def _line(entry: Mapping[str, object]) -> bytes:
+def line_of(entry: Mapping[str, object]) -> bytes:
+    """Return the line of an entry: its checksum and its JSON."""
     text = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 

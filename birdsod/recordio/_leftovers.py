@@ -10,18 +10,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from birdsod.errors import RecordError
 from birdsod.recordio._journal import head_of
+from birdsod.recordio._naming import ASIDE, alone, has_appeared, is_told, put_back
 
 if TYPE_CHECKING:
     from typing import IO
 
-__all__ = ["ASIDE", "PREFIX", "Busy", "claim", "clear", "hidden_folders", "hold"]
+__all__ = ["PREFIX", "Busy", "claim", "clear", "hidden_folders", "hold"]
 
 PREFIX = ".birdsod-"
 """How the names of hidden folders begin."""
-
-ASIDE = "aside"
-"""Where previous files wait in one while new ones take their names."""
 
 _OWNER = ".owner"
 
@@ -65,7 +64,7 @@ def hold(folder: Path, *, anywhere: bool = False) -> contextlib.ExitStack:
     held = contextlib.ExitStack()
     try:
         # For writing, since some network file systems lock nothing else; never made anew.
-        stream = held.enter_context((folder / _OWNER).open("r+", encoding="utf-8"))
+        stream = held.enter_context(_plain(folder / _OWNER).open("r+", encoding="utf-8"))
         _take_over(stream, folder, anywhere=anywhere)
     except BaseException as error:
         held.close()
@@ -89,15 +88,31 @@ def hidden_folders(directory: Path) -> list[Path]:
 def clear(directory: Path) -> None:
     """Remove the hidden folders whose processes are dead; leave those of which that is not certain.
 
-    A run that can be resumed is left to the next one that packs the same.
+    Where one was killed while files took their names, this is undone first, unless all had them. A run that can be
+    resumed is left to the next one that packs the same.
     """
     for folder in hidden_folders(directory):
         if head_of(folder) is None:
-            with contextlib.suppress(Busy), hold(folder):
-                aside = folder / ASIDE
-                # Killed while files took their names: the previous ones may be nowhere else.
-                if not (aside.is_dir() and any(aside.iterdir())):
+            # What cannot be cleared away is in nobody's way.
+            with contextlib.suppress(Busy, OSError, RecordError), hold(folder):
+                _undo(folder, directory)
+                if not _holds_previous(folder):
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _undo(folder: Path, directory: Path) -> None:
+    if is_told(folder):
+        with alone(directory):
+            if has_appeared(folder, directory):
+                shutil.rmtree(folder / ASIDE)
+            else:
+                put_back(folder, directory)
+
+
+def _holds_previous(folder: Path) -> bool:
+    """Say whether previous files are here and may be nowhere else."""
+    aside = folder / ASIDE
+    return aside.is_dir() and any(aside.iterdir())
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -115,6 +130,13 @@ def _take_over(stream: IO[str], folder: Path, *, anywhere: bool) -> None:
     stream.truncate()
     stream.write(platform.node())
     stream.flush()
+
+
+def _plain(path: Path) -> Path:
+    """Return the path of a file; a pipe, which would be waited for without end, is as good as none."""
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return path
 
 
 def _lock(stream: IO[str]) -> None:

@@ -238,5 +238,5 @@ def _write(parts: Sequence[_Part], order: Sequence[int], found: _Found, prefix: 
         for path, part in zip(paths, parts, strict=True):
             with _files.appearing(staging.folder / path.name) as stream:
                 stream.writelines(found.row(order[place]) for place in part.places)
-        staging.publish([path.name for path in paths])
+        staging.publish([path.name for path in paths], overwrite=True)
     return paths

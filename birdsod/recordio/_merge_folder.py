@@ -46,9 +46,8 @@ def merge_folder(sharded: Sharded, folder: Path, *, overwrite: bool, verify: boo
         }
         with writing(folder):
             _files.write_text(staging.folder / MANIFEST, manifest_text(merged, sharded.class_table))
-        # Others may have written there meanwhile.
-        refuse_existing([folder / name for name in finals], overwrite=overwrite)
-        staging.publish(finals, gone=_gone(sharded, folder, finals) if overwrite else ())
+        gone = _gone(sharded, folder, finals) if overwrite else ()
+        staging.publish(finals, gone=gone, overwrite=overwrite)
     return Packed(folder, merged, sharded.class_table)
 
 

@@ -140,7 +140,7 @@ def pack_rows(
             check_filled(rec.name, tally.records, tally.refused, run, tally.listed, calls=3)
             hashes = pair.finish()
         channel = tally.channel(rec.stem, pair, run.options, lst=lst, hashes=(*hashes, _files.sha256(lst)))
-        staging.publish(names)
+        staging.publish(names, overwrite=overwrite)
     return channel.within(rec.parent)
 
 

@@ -13,6 +13,7 @@ from birdsod.recordio._channel import check_filled, fill
 from birdsod.recordio._listing import list_channel, tasks
 from birdsod.recordio._manifest import MANIFEST, read_manifest
 from birdsod.recordio._marks import Reach, Shelved
+from birdsod.recordio._naming import Staged, publishing
 from birdsod.recordio._resume import Begun, begin, head
 from birdsod.recordio._shard_manifest import (
     SHARDS,
@@ -26,7 +27,7 @@ from birdsod.recordio._shard_manifest import (
 )
 from birdsod.recordio._shelf import Shelf
 from birdsod.recordio._staging import Staging, refuse_existing, writing
-from birdsod.recordio._taking import START_ANEW, Purpose, Staged, publishing
+from birdsod.recordio._taking import START_ANEW, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -82,8 +83,8 @@ def pack_channels(request: Request) -> Packed | Sharded:
         refuse_existing(_known_files(request), overwrite=request.overwrite)
         packed, staged = _pack_into(staging.folder, request)
         finals = {file.name: file.final for file in staged}
-        refuse_existing([request.folder / name for name in finals.values()], overwrite=request.overwrite)
-        staging.publish(finals, gone=sorted(_gone(request, finals.values())) if request.overwrite else ())
+        gone = sorted(_gone(request, finals.values())) if request.overwrite else ()
+        staging.publish(finals, gone=gone, overwrite=request.overwrite)
     return packed
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from birdsod._files import flush_folder
 from birdsod.errors import RecordError
 from birdsod.recordio._journal import head_of
-from birdsod.recordio._leftovers import ASIDE, PREFIX, claim, clear
+from birdsod.recordio._leftovers import PREFIX, claim, clear
+from birdsod.recordio._naming import ASIDE, Staged, alone, fingerprint, tell
 from birdsod.recordio._taking import Taken, take
 
 if TYPE_CHECKING:
@@ -77,23 +78,39 @@ class Staging:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def publish(self, names: Sequence[str] | Mapping[str, str], *, gone: Sequence[str] = ()) -> None:
-        """Give files their final names; on an error the previous ones come back.
+    def publish(self, names: Sequence[str] | Mapping[str, str], *, overwrite: bool, gone: Sequence[str] = ()) -> None:
+        """Give files their final names; on an error, or when this process is killed, the previous ones come back.
 
         Parameters
         ----------
         names : sequence of str, or mapping of str to str
             Whole files in the folder, flushed to disk; a mapping says which final names they get. The last
             vouches for the others, so it goes first and comes last.
+        overwrite : bool
+            Whether files of these names may be replaced, also such as have appeared since this run began.
         gone : sequence of str, default ()
             Files of a previous time that have no successor: they disappear. A folder of such a name stays.
+
+        Raises
+        ------
+        RecordError
+            If a file exists already or cannot be written, or another process keeps the folder.
         """
         finals = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
+        with alone(self._directory):
+            for name, final in finals.items():
+                _refuse(self._directory / final, overwrite=overwrite, for_folder=(self.folder / name).is_dir())
+            self._rename(finals, gone)
+        self._vain = False
+        flush_folder(self._directory)
+
+    def _rename(self, finals: Mapping[str, str], gone: Sequence[str]) -> None:
         aside = self.folder / ASIDE
-        aside.mkdir(exist_ok=True)
         try:
             with writing(self._directory):
-                for name in reversed(finals.values()):
+                self._tell(finals)
+                aside.mkdir(exist_ok=True)
+                for name in reversed(list(finals.values())):
                     _move(self._directory / name, aside / name)
                 for name in gone:
                     if not (self._directory / name).is_dir():
@@ -103,8 +120,12 @@ class Staging:
         except BaseException:
             self._put_back(finals, aside)
             raise
-        self._vain = False
-        flush_folder(self._directory)
+
+    def _tell(self, finals: Mapping[str, str]) -> None:
+        """Say what is about to happen, for who comes after a kill; a journal says it already."""
+        if self._purpose is None:
+            rows = [Staged(name, final, fingerprint(self.folder / name)) for name, final in finals.items()]
+            tell(self.folder, rows)
 
     def _put_back(self, finals: Mapping[str, str], aside: Path) -> None:
         for staged, name in finals.items():
@@ -112,7 +133,7 @@ class Staging:
             if not (self.folder / staged).exists():
                 with contextlib.suppress(FileNotFoundError):
                     (self._directory / name).replace(self.folder / staged)
-        for previous in aside.iterdir():
+        for previous in aside.iterdir() if aside.is_dir() else ():
             previous.replace(self._directory / previous.name)
 
 
@@ -132,12 +153,20 @@ def unwritten(path: Path, error: OSError) -> RecordError:
 
 
 def refuse_existing(paths: Sequence[Path], *, overwrite: bool) -> None:
-    """Raise if a file is there already and may not be replaced."""
+    """Raise if a file is there already and may not be replaced; what a killed run began is undone first."""
+    if not overwrite and any(os.path.lexists(path) for path in paths):
+        for directory in {path.parent for path in paths}:
+            clear(directory)
     for path in paths:
-        if os.path.lexists(path) and not overwrite:
-            raise RecordError("the file exists already", path=path, cure="pass overwrite=True, or choose another name")
-        if path.is_dir():
-            raise RecordError("a folder has the name of the file", path=path, cure="choose another name")
+        _refuse(path, overwrite=overwrite)
+
+
+def _refuse(path: Path, *, overwrite: bool, for_folder: bool = False) -> None:
+    if os.path.lexists(path) and not overwrite:
+        what = "folder" if for_folder else "file"
+        raise RecordError(f"the {what} exists already", path=path, cure="pass overwrite=True, or choose another name")
+    if path.is_dir() and not for_folder:
+        raise RecordError("a folder has the name of the file", path=path, cure="choose another name")
 
 
 def _move(path: Path, aside: Path) -> None:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from birdsod import _files
 from birdsod.errors import RecordError
-from birdsod.recordio._journal import JOURNAL, entries, head_of
-from birdsod.recordio._leftovers import ASIDE, Busy, hidden_folders, hold
+from birdsod.recordio._journal import head_of
+from birdsod.recordio._leftovers import Busy, hidden_folders, hold
+from birdsod.recordio._naming import alone, has_appeared, put_back
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from birdsod.recordio._journal import Entry
-
-__all__ = ["START_ANEW", "Purpose", "Staged", "Taken", "publishing", "take"]
+__all__ = ["START_ANEW", "Purpose", "Taken", "take"]
 
 START_ANEW = "or leave out resume to pack from the start"
-_PUBLISHING = "publishing"
 _NUMBERS = ("count", "most_bytes", "only")
 
 
@@ -72,14 +68,6 @@ class Purpose:
         return f"channels {', '.join(self.channels)}{cut}"
 
 
-class Staged(NamedTuple):
-    """A whole file: its name so far, the one that it is about to get, and its SHA-256."""
-
-    name: str
-    final: str
-    sha256: str
-
-
 class Taken(NamedTuple):
     """A folder that a run has for itself until ``claim`` is closed."""
 
@@ -102,20 +90,15 @@ def take(directory: Path, purpose: Purpose, *, resume: bool) -> Taken | None:
         claim = _held(folder, directory, resume=resume)
         if claim is None:
             continue
+        with alone(directory):
+            # Killed after its last rename a run has done its work: what it packed stays.
+            if resume or not has_appeared(folder, directory):
+                put_back(folder, directory)
         if resume:
-            _put_back(folder, directory)
             return Taken(folder, claim)
-        # Killed after its last rename a run has done its work: what it packed stays.
-        if not _has_appeared(folder, directory):
-            _put_back(folder, directory)
         shutil.rmtree(folder, ignore_errors=True)
         claim.close()
     return None
-
-
-def publishing(staged: Iterable[Staged]) -> Entry:
-    """Return the entry that tells which files are about to take which names."""
-    return {_PUBLISHING: {file.name: [file.final, file.sha256] for file in staged}}
 
 
 def _journaled(directory: Path) -> Iterator[tuple[Path, Purpose]]:
@@ -135,48 +118,3 @@ def _held(folder: Path, directory: Path, *, resume: bool) -> contextlib.ExitStac
             return None
         cause = "the run to resume still goes on, or has been resumed already"
         raise RecordError("another process packs this", path=directory, cause=cause, cure="wait for it") from busy
-
-
-def _put_back(folder: Path, directory: Path) -> None:
-    """Undo that files had begun to take their final names: the new come back, and then the previous ones."""
-    aside = folder / ASIDE
-    if not aside.is_dir():
-        return
-    for staged, (final, sha256) in _published(folder).items():
-        path = directory / final
-        # By its hash, since another may have taken the place.
-        if not (folder / staged).exists() and path.is_file() and _files.sha256(path) == sha256:
-            path.rename(folder / staged)
-    for previous in aside.iterdir():
-        if not (directory / previous.name).exists():
-            previous.rename(directory / previous.name)
-    shutil.rmtree(aside)
-
-
-def _has_appeared(folder: Path, directory: Path) -> bool:
-    """Say whether all files have their final names; the last vouches for the others, so it tells."""
-    published = _published(folder)
-    if not (folder / ASIDE).is_dir() or not published:
-        return False
-    staged, (final, sha256) = list(published.items())[-1]
-    path = directory / final
-    return not (folder / staged).exists() and path.is_file() and _files.sha256(path) == sha256
-
-
-def _published(folder: Path) -> dict[str, tuple[str, str]]:
-    """Return which files were about to take which names; names alone, for no file lies elsewhere."""
-    found: object = {}
-    for entry, _ in entries(folder / JOURNAL):
-        found = entry.get(_PUBLISHING, found)
-    rows = found.items() if isinstance(found, dict) else ()
-    return {staged: (told[0], told[1]) for staged, told in rows if _is_name(staged) and _is_final(told)}
-
-
-def _is_final(told: object) -> bool:
-    """Say whether this is a final name and a hash."""
-    return isinstance(told, list) and len(told) == 2 and _is_name(told[0]) and isinstance(told[1], str)  # noqa: PLR2004 - a pair
-
-
-def _is_name(name: object) -> bool:
-    """Say whether this names a file of a folder, and none elsewhere."""
-    return isinstance(name, str) and name not in {"", ".", ".."} and not set(name) & {"/", os.sep, "\0"}

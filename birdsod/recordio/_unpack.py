@@ -122,7 +122,7 @@ def unpack(rec: RecordReader | Location, folder: str | os.PathLike[str], *, over
     with Staging(target.parent) as staging, writing(target):
         made = staging.folder / target.name
         inexact = _fill(reader, made, name)
-        staging.publish([target.name])
+        staging.publish([target.name], overwrite=overwrite)
     return Unpacked(target, target / name, len(reader), inexact)
 
 

@@ -148,7 +148,8 @@ class RecordWriter:
             if kind is None and pair is not None:
                 with writing(self.path):
                     pair.finish()
-                self._staging.publish([self.path.name, self.index_path.name])
+                names = [self.path.name, self.index_path.name]
+                self._staging.publish(names, overwrite=self._overwrite)
 
     def __len__(self) -> int:
         """Return the number of records written so far."""

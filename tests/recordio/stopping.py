@@ -86,7 +86,7 @@ class Countdown:
             return writev(descriptor, pieces)
 
         def line(journal: _journal.Journal, entry: Any) -> None:
-            whole = _journal._line(entry)
+            whole = _journal.line_of(entry)
             some = self.spend(len(whole))
             if some is not None:
                 journal._file.write(whole[:some])
