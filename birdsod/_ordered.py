@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -63,3 +64,32 @@ def thread_pool(threads: int) -> Iterator[Executor]:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+_guard = threading.Lock()
+_inside: list[int] = []  # OpenCV's number of threads as it was, once for each that is inside
+
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Keep OpenCV from splitting each image among all cores, while images are worked on side by side.
+
+    The number is one for the whole process. What was set before comes back when the last of several that overlap
+    is done.
+
+    Yields
+    ------
+    None
+    """
+    import cv2
+
+    with _guard:
+        _inside.append(_inside[0] if _inside else cv2.getNumThreads())
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        with _guard:
+            before = _inside.pop()
+            if not _inside:
+                cv2.setNumThreads(before)

@@ -15,7 +15,7 @@ from birdsod.errors import DatasetError, ImageError
 from birdsod.recordio._image_work import Made, Task, make
 from birdsod.recordio._label import object_count
 from birdsod.recordio._packed import PackedChannel
-from birdsod.recordio._pipeline import in_order, one_core_each, through, workers
+from birdsod.recordio._pipeline import in_order, through, workers
 from birdsod.recordio._record import record_head
 from birdsod.recordio._values import DroppedBox, RefusedImage
 
@@ -181,7 +181,7 @@ def _answers(tasks: Iterable[Task], run: Run) -> Generator[tuple[Task, Answer], 
         with contextlib.closing(through(run.executor, work, tasks, jobs=run.jobs)) as pairs:
             yield from pairs
         return
-    with workers(run.jobs or 1) as (executor, ahead), one_core_each(run.jobs or 1):
+    with workers(run.jobs or 1) as (executor, ahead):
         yield from in_order(work, tasks, executor=executor, ahead=ahead)
 
 

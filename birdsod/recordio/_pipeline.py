@@ -14,7 +14,7 @@ from birdsod.errors import BirdsodError, RecordError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-__all__ = ["check_executor", "in_order", "one_core_each", "through", "workers"]
+__all__ = ["check_executor", "in_order", "through", "workers"]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -41,12 +41,12 @@ def workers(jobs: int) -> Iterator[tuple[Executor | None, int]]:
     """Give an executor for so many jobs and the number of items to keep under way; none for one job.
 
     Threads: decoding, resizing and encoding run outside the interpreter's lock, and a process would first have
-    to start and import.
+    to start and import. OpenCV does not use all cores for each of several images meanwhile.
     """
     if jobs == 1:
         yield None, 1
         return
-    with _ordered.thread_pool(jobs) as pool:
+    with _ordered.one_thread_each(), _ordered.thread_pool(jobs) as pool:
         yield pool, jobs * _ordered.AHEAD
 
 
@@ -70,22 +70,6 @@ def check_executor(executor: object) -> None:
     if executor is not None and not isinstance(executor, Executor):
         cure = "give one of concurrent.futures, or client.get_executor() of Dask"
         raise RecordError("the executor is none", value=executor, cure=cure)
-
-
-@contextlib.contextmanager
-def one_core_each(jobs: int) -> Iterator[None]:
-    """Keep OpenCV from using all cores for each of several images at a time."""
-    if jobs == 1:
-        yield
-        return
-    import cv2
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def _each(function: Callable[[Item], Answer], items: list[Item]) -> list[Answer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import struct
@@ -117,9 +118,11 @@ def unpack(rec: RecordReader | Location, folder: str | os.PathLike[str], *, over
     """
     target = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links
     _refuse(target, overwrite=overwrite)
-    reader = rec if isinstance(rec, RecordReader) else RecordReader(rec)
-    name = f"{_stem(str(reader.path))}.lst"
-    with Staging(target.parent) as staging, writing(target):
+    with contextlib.ExitStack() as held:
+        reader = rec if isinstance(rec, RecordReader) else held.enter_context(RecordReader(rec))
+        name = f"{_stem(str(reader.path))}.lst"
+        staging = held.enter_context(Staging(target.parent))
+        held.enter_context(writing(target))
         made = staging.folder / target.name
         inexact = _fill(reader, made, name)
         staging.publish([target.name], overwrite=overwrite)

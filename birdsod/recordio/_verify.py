@@ -18,7 +18,7 @@ from birdsod.recordio._finding_kinds import FindingKind
 from birdsod.recordio._findings import Findings, Verification
 from birdsod.recordio._index import index_path
 from birdsod.recordio._options import check_jobs
-from birdsod.recordio._pipeline import in_order, one_core_each, workers
+from birdsod.recordio._pipeline import in_order, workers
 from birdsod.recordio._sources import mapped
 from birdsod.recordio._verify_images import Picture, check_image
 from birdsod.recordio._verify_index import Places, check_index
@@ -157,7 +157,7 @@ class _Check:
         """Check everything, the images in threads."""
         options = None if self._channel is None else self._channel.options
         work = partial(check_image, options=options)
-        with workers(jobs) as (executor, ahead), one_core_each(jobs):
+        with workers(jobs) as (executor, ahead):
             for picture, faults in in_order(work, self.pictures(deep=True), executor=executor, ahead=ahead):
                 for fault in faults:
                     self._findings.add(

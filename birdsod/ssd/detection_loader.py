@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from birdsod.ssd.windows import whole
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
 
     import numpy.typing as npt
 
@@ -57,6 +60,11 @@ class DetectionLoader:
     What a batch holds depends on the seed, the epoch and its number alone: not on the number of threads, and not
     on where a run was interrupted. Nothing is remembered from one call to the next, so that a loop that wants
     another order and other changes in each epoch says which epoch it is in.
+
+    An epoch that is open, begun and not at its end, has threads, and keeps OpenCV at one thread an image, in the
+    whole process: each image is decoded by one core, side by side with others. Both are given back when the epoch
+    ends, by an error too, when nothing refers to it any more, as after a ``break``, or is closed, and at the latest
+    when the loader is: by :meth:`close`, or at the end of a ``with`` block.
 
     Parameters
     ----------
@@ -110,10 +118,10 @@ class DetectionLoader:
     ...     for key in (17, 36, 47):
     ...         writer.write_record(key, [2, 5, 3, 0.25, 0.25, 0.5, 0.75], photo)
     >>> form = BatchForm(mean=(123.68, 116.78, 103.94))
-    >>> loader = DetectionLoader(file, batch_size=2, image_shape=64, augmentation=Augmentation(), form=form)
-    >>> for epoch in range(2):
-    ...     for batch in loader.epoch(epoch):
-    ...         print(batch.epoch, batch.number, batch.images.shape, batch.images.dtype, batch.labels.shape)
+    >>> with DetectionLoader(file, batch_size=2, image_shape=64, augmentation=Augmentation(), form=form) as loader:
+    ...     for epoch in range(2):
+    ...         for batch in loader.epoch(epoch):
+    ...             print(batch.epoch, batch.number, batch.images.shape, batch.images.dtype, batch.labels.shape)
     0 0 (2, 3, 64, 64) float32 (2, 1, 5)
     0 1 (1, 3, 64, 64) float32 (1, 1, 5)
     1 0 (2, 3, 64, 64) float32 (2, 1, 5)
@@ -146,8 +154,12 @@ class DetectionLoader:
         _check(0, {"seed": seed, "shard": shard, "ahead": ahead})
         if shard >= shards:
             raise HyperparameterError("shard is out of range", value=shard, cure=f"choose 0 to {shards - 1}")
+        self._is_own = not isinstance(records, RecordReader)
         self.reader: RecordReader = records if isinstance(records, RecordReader) else RecordReader(records)
+        self._epochs: weakref.WeakSet[Generator[DetectionBatch]] = weakref.WeakSet()
+        self._closed = False
         if len(self.reader) < shards:
+            self.close()
             message = (
                 "the file holds no record" if shards == 1 else "the file holds fewer records than there are shards"
             )
@@ -163,6 +175,35 @@ class DetectionLoader:
         self._threads, self._ahead = threads, ahead
         shape = self.form.shape(batch_size, image_shape)
         self._memory = Memory(shape, self.form.dtype, keep=ahead + 2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all epochs that are open, and close the record file if the loader has opened it.
+
+        Threads are awaited, and OpenCV gets back its number of threads. An epoch that is in use ends where it is.
+
+        Raises
+        ------
+        RecordError
+            If another thread waits for a batch at this moment.
+        """
+        self._closed = True
+        for epoch in list(self._epochs):
+            try:
+                epoch.close()
+            except ValueError as error:
+                message = "a batch of this loader is being made for another thread"
+                cure = "close the loader in the thread that uses its batches"
+                raise RecordError(message, path=self.reader.path, cure=cure) from error
+        if self._is_own:
+            self.reader.close()
 
     def __len__(self) -> int:
         """Return the number of batches an epoch."""
@@ -191,8 +232,11 @@ class DetectionLoader:
         HyperparameterError
             If the epoch is negative, or there is no such batch.
         RecordError, ImageError
-            For the first image that cannot be given, with its record.
+            If the loader is closed; for the first image that cannot be given, with its record.
         """
+        if self._closed:
+            cure = "make another, or use it within its with block"
+            raise RecordError("the loader is closed", path=self.reader.path, cure=cure)
         _check(0, {"number": number, "first": first})
         if first > len(self):
             raise HyperparameterError("there is no such batch", value=first, cure=f"choose 0 to {len(self)}")
@@ -200,7 +244,9 @@ class DetectionLoader:
         starts = range(first * self.batch_size, len(self) * self.batch_size, self.batch_size)
         plan = ([Place(number, k) for k in positions[start : start + self.batch_size]] for start in starts)
         batches = filled(self._fill, plan, self._memory, threads=self._threads, ahead=self._ahead)
-        return self._batches(batches, number, first)
+        epoch = self._batches(batches, number, first)
+        self._epochs.add(epoch)
+        return epoch
 
     def _positions(self, epoch: int) -> list[int]:
         total, (shard, shards) = len(self.reader), self._part

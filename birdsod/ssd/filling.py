@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from birdsod._ordered import one_thread_each
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from concurrent.futures import Future
 
     import numpy.typing as npt
@@ -169,31 +169,3 @@ def label_rows(drawn: Sequence[Drawn], most: int) -> npt.NDArray[np.float32]:
         rows[: len(image.class_ids), 0] = image.class_ids
         rows[: len(image.class_ids), 1:] = image.boxes
     return labels
-
-
-_guard = threading.Lock()
-_inside: list[int] = []  # OpenCV's number of threads as it was, once for each that is inside
-
-
-@contextlib.contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Keep OpenCV from splitting each image among all cores, while images are worked on side by side.
-
-    What was set before comes back when the last of several that overlap is done.
-
-    Yields
-    ------
-    None
-    """
-    import cv2
-
-    with _guard:
-        _inside.append(_inside[0] if _inside else cv2.getNumThreads())
-        cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        with _guard:
-            before = _inside.pop()
-            if not _inside:
-                cv2.setNumThreads(before)

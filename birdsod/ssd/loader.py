@@ -6,6 +6,7 @@ not on the number of threads, and not on where a run was interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -81,7 +82,8 @@ class Stream:
         -------
         Batch
         """
-        return next(self.batches(update, update + 1, threads=1, ahead=0))
+        with contextlib.closing(self.batches(update, update + 1, threads=1, ahead=0)) as batches:
+            return next(batches)
 
     def batches(self, first: int, last: int, *, threads: int = 2, ahead: int = 2) -> Generator[Batch, None, None]:
         """Yield the batches of the updates from ``first`` up to, not including, ``last``.
@@ -198,6 +200,8 @@ def _batches(
 ) -> Generator[Batch, None, None]:
     batch_size, size = shape
     memory = Memory((batch_size, size, size, 3), np.uint8, keep=ahead + 1)
-    for batch in filled(fill, plan, memory, threads=threads, ahead=ahead):
-        most = max(1, *(len(image.class_ids) for image in batch.drawn))
-        yield Batch(batch.images, label_rows(batch.drawn, most))
+    # Closed here and not by the collector: whoever stops early gets the threads back at once.
+    with contextlib.closing(filled(fill, plan, memory, threads=threads, ahead=ahead)) as batches:
+        for batch in batches:
+            most = max(1, *(len(image.class_ids) for image in batch.drawn))
+            yield Batch(batch.images, label_rows(batch.drawn, most))

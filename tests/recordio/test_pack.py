@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import birdsod as bd
 from birdsod import ClassTable, DetectionDataset, bbox, image, lstwriter
 from birdsod.errors import BoxError, DatasetError, ImageError, ListError, RecordError
-from birdsod.recordio import pack_list
+from birdsod.recordio import _pipeline, pack_list
 from birdsod.recordio._cropping import crop_label
 from birdsod.recordio._label import detection_label
 from birdsod.testing import boxes_inside, image_sizes
@@ -429,3 +429,16 @@ def test_opencv_keeps_its_number_of_threads(tmp_path: Path) -> None:
     cv2.setNumThreads(2)
     pack(dataset(), tmp_path, resize=32, jobs=2)
     assert cv2.getNumThreads() == 2
+
+
+def test_of_packings_that_overlap_the_last_one_gives_opencv_its_threads_back() -> None:
+    cv2.setNumThreads(2)
+    one, other = _pipeline.workers(2), _pipeline.workers(3)
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 1
+    other.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 2
+    with _pipeline.workers(1):
+        assert cv2.getNumThreads() == 2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from birdsod.recordio import RecordReader, RecordWriter
 from birdsod.ssd import Augmentation, BatchForm, DetectionBatch, DetectionLoader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NUMBER = 11
@@ -31,6 +34,19 @@ def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
             photo = np.full((60 + position, 80, 3), 10 * position, np.uint8)
             writer.write_record(2**63 + position, label, encode(photo, encoding=".png", quality=1))
     return path
+
+
+@pytest.fixture
+def three() -> Iterator[int]:
+    """OpenCV with three threads."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    yield 3
+    cv2.setNumThreads(before)
+
+
+def own_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("birdsod-loader")]
 
 
 def positions(batches: list[DetectionBatch]) -> list[int]:
@@ -157,6 +173,77 @@ def test_whoever_opened_the_reader_closes_it(birds: Path) -> None:
         next(batches)
         batches.close()
         assert len(reader[0].image) > 0
+
+
+def test_an_epoch_that_is_left_early_gives_back_its_threads(birds: Path, three: int) -> None:
+    loader = DetectionLoader(birds, batch_size=2, image_shape=8)
+    assert cv2.getNumThreads() == three
+    for _ in loader.epoch():
+        assert cv2.getNumThreads() == 1
+        assert own_threads()
+        break
+    assert (own_threads(), cv2.getNumThreads()) == ([], three)
+
+
+def test_closing_the_loader_ends_all_epochs_and_its_file(birds: Path, three: int) -> None:
+    with DetectionLoader(birds, batch_size=2, image_shape=8) as loader:
+        epochs = [loader.epoch(number) for number in range(3)]
+        next(epochs[0])
+        next(epochs[1])
+        assert own_threads()
+    assert (own_threads(), cv2.getNumThreads()) == ([], three)
+    assert [list(epoch) for epoch in epochs] == [[], [], []]
+    with pytest.raises(RecordError, match=r"the loader is closed.*make another"):
+        loader.epoch()
+    with pytest.raises(RecordError, match="the reader is closed"):
+        _ = loader.reader[0]
+    loader.close()
+
+
+def test_an_error_within_the_block_closes_the_loader_too(birds: Path, three: int) -> None:
+    held = []
+
+    def failing() -> None:
+        with DetectionLoader(birds, batch_size=2, image_shape=8) as loader:
+            held.append(loader.epoch())
+            next(held[0])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
+    assert (own_threads(), cv2.getNumThreads()) == ([], three)
+
+
+def test_a_reader_that_was_given_stays_open(birds: Path) -> None:
+    with RecordReader(birds) as reader:
+        with DetectionLoader(reader, batch_size=2, image_shape=8) as loader:
+            next(loader.epoch())
+        assert len(reader[0].image) > 0
+
+
+def test_a_loader_is_not_closed_under_a_thread_that_waits(birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = DetectionLoader(birds, batch_size=2, image_shape=8, threads=1, ahead=0)
+    begun, go_on = threading.Event(), threading.Event()
+    fill = loader._fill
+
+    def waiting(*given: Any) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return fill(*given)
+
+    monkeypatch.setattr(loader, "_fill", waiting)
+    epoch = loader.epoch()
+    other = threading.Thread(target=next, args=(epoch,))
+    other.start()
+    try:
+        assert begun.wait(60)
+        with pytest.raises(RecordError, match=r"being made for another thread.*close the loader in the thread"):
+            loader.close()
+    finally:
+        go_on.set()
+        other.join()
+    loader.close()
+    assert own_threads() == []
 
 
 @pytest.mark.parametrize(
