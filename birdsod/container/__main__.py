@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return train(tree)
     from birdsod.container.serving import serve
 
-    return serve(tree, host=given.host, owned=given.owned)
+    return serve(tree, host=given.host, port=given.port, owned=given.owned)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     for program in (train, serve):
         program.add_argument("--root", help=f"another folder than /opt/ml; so does the environment variable {ROOT}")
     serve.add_argument("--host", default="0.0.0.0", help="address to listen at (default: %(default)s)")  # noqa: S104 - the contract's address
+    serve.add_argument("--port", type=int, help="port; 0 takes a free one (default: SAGEMAKER_BIND_TO_PORT, else 8080)")
     serve.add_argument("--owned", action="store_true", help="end when standard input is closed")
     return parser
 

@@ -19,7 +19,13 @@ PORT = "SAGEMAKER_BIND_TO_PORT"
 _PORT = 8080
 
 
-def serve(tree: Tree, *, host: str = "0.0.0.0", owned: bool = False) -> int:  # noqa: S104 - the contract's address
+def serve(
+    tree: Tree,
+    *,
+    host: str = "0.0.0.0",  # noqa: S104 - the contract's address
+    port: int | None = None,
+    owned: bool = False,
+) -> int:
     """Serve the model of a tree until told to stop; requests under way are finished first.
 
     Parameters
@@ -28,6 +34,8 @@ def serve(tree: Tree, *, host: str = "0.0.0.0", owned: bool = False) -> int:  # 
         The folder that SageMaker shares with the container.
     host : str, default "0.0.0.0"
         Address to listen at.
+    port : int, optional
+        Port to listen at, 0 for a free one; by default what ``SAGEMAKER_BIND_TO_PORT`` says, else 8080.
     owned : bool, default False
         Whether to end when standard input is closed.
 
@@ -42,8 +50,8 @@ def serve(tree: Tree, *, host: str = "0.0.0.0", owned: bool = False) -> int:  # 
     try:
         from birdsod.ssd import load_model
 
-        port = _port()
-        run(load_model(tree.model), host=host, port=port, stop=stop)
+        chosen = _port() if port is None else port
+        run(load_model(tree.model), host=host, port=chosen, stop=stop)
     except BirdsodError as error:
         sys.stderr.write(f"{error}\n")
         return 1

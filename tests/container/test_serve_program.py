@@ -93,8 +93,7 @@ def test_a_port_that_is_none_is_refused(
 
 def test_it_ends_with_its_owner(laid: Laid, archive: Path) -> None:
     leave_model(archive, laid.tree.model)
-    environment = {"SAGEMAKER_BIND_TO_PORT": "0"}
-    with laid.start("serve", "--host", "127.0.0.1", "--owned", environment=environment, owned=True) as process:
+    with laid.start("serve", "--host", "127.0.0.1", "--port", "0", "--owned", owned=True) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         assert any("listening" in line for line in iter(process.stdout.readline, ""))

@@ -14,6 +14,8 @@ from botocore.exceptions import ClientError
 
 from birdsod import Hyperparameters, Packed, pack, training_log
 from birdsod.dataset import synthetic_birds
+from birdsod.recordio._framing import framed
+from birdsod.testing._fake_sagemaker.local_data import stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +95,7 @@ BEFORE: set[int] = set()
 def test_a_job_trains_and_its_endpoint_answers(
     account: Account, fake: FakeSageMaker, request_: dict[str, Any], packed: Packed, jpeg: bytes
 ) -> None:
+    request_["InputDataConfig"][0]["InputMode"] = "Pipe"
     told = end(account, request_)
     assert told.get("FailureReason") is None
     assert told["TrainingJobStatus"] == "Completed"
@@ -100,6 +103,7 @@ def test_a_job_trains_and_its_endpoint_answers(
     assert states == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     lines = account.lines("birds-1")
     assert not any("scripted" in line for line in lines)
+    assert any("Copied the channel train from its pipe to disk" in line for line in lines)
     assert len(training_log.to_frame(lines)) == 1
     assert {row["MetricName"] for row in told["FinalMetricDataList"]} >= {"train:cross_entropy", "validation:mAP"}
     assert account.s3.list_objects_v2(Bucket=fake.bucket, Prefix="checkpoints/birds-1/")["KeyCount"] > 0
@@ -130,7 +134,8 @@ def test_a_job_is_stopped_while_it_learns(account: Account, request_: dict[str, 
     account.sagemaker.stop_training_job(TrainingJobName="birds-1")
     told = account.end("birds-1", looks=600)
     assert told["TrainingJobStatus"] == "Stopped"
-    assert "ModelArtifacts" not in told
+    assert told["ModelArtifacts"]["S3ModelArtifacts"].endswith("/birds-1/output/model.tar.gz")
+    assert any("this is the model of what was learned so far" in line for line in account.lines("birds-1"))
     kept = account.s3.list_objects_v2(Bucket=account.fake.bucket, Prefix="checkpoints/birds-1/")
     assert kept["KeyCount"] > 0
     assert children() == set()
@@ -144,7 +149,6 @@ def test_a_job_is_stopped(account: Account, request_: dict[str, Any]) -> None:
     account.sagemaker.stop_training_job(TrainingJobName="birds-1")
     told = account.end("birds-1", looks=600)
     assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "Stopped")
-    assert "ModelArtifacts" not in told
     assert children() == set()
 
 
@@ -160,38 +164,82 @@ def test_what_runs_ends_with_the_fake(account: Account, fake: FakeSageMaker, req
     assert not folder.exists()
 
 
-def test_without_classes_a_job_fails(account: Account, request_: dict[str, Any]) -> None:
-    told = end(account, without(request_, "classes"))
+def reason(account: Account, request: dict[str, Any]) -> str:
+    told = end(account, request)
     assert told["TrainingJobStatus"] == "Failed"
-    assert told["FailureReason"].startswith("ClientError: the job has no channel classes")
-    assert "Customer Error: ClientError: the job has no channel classes" in account.lines("birds-1")[-1]
+    return str(told["FailureReason"])
 
 
-def test_without_records_a_job_fails(account: Account, request_: dict[str, Any]) -> None:
+def test_what_the_container_says_is_the_reason(account: Account, request_: dict[str, Any]) -> None:
+    told = reason(account, without(request_, "validation"))
+    assert told.startswith("AlgorithmError: ")
+    assert "input/data: no channel validation (got ['train', 'classes'])" in told
+    assert told.endswith(", exit code: 1")
+    assert "Customer Error: " in account.lines("birds-1")[-1]
+
+
+def test_without_objects_a_job_fails_before_it_starts(account: Account, request_: dict[str, Any]) -> None:
     request_["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] += "nothing/"
-    assert (
-        "the channel train must hold one file that ends in .rec, it holds 0" in end(account, request_)["FailureReason"]
-    )
+    told = reason(account, request_)
+    assert told.startswith("ClientError: Data download failed:No S3 objects found under S3 URL")
+    assert "Customer Error: ClientError: Data download failed" in account.lines("birds-1")[-1]
 
 
-def test_what_is_no_prefix_is_not_read(account: Account, request_: dict[str, Any]) -> None:
+def test_what_the_fake_does_not_bring_is_told(account: Account, request_: dict[str, Any]) -> None:
     request_["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataType"] = "ManifestFile"
-    assert "the local engine reads record files (got 'ManifestFile')" in end(account, request_)["FailureReason"]
+    assert "the fake does not bring such data (got 'ManifestFile')" in reason(account, request_)
 
 
 def test_a_model_to_begin_with_is_not_taken(account: Account, request_: dict[str, Any]) -> None:
     request_["InputDataConfig"].append(account.channel("model", account.put("seed/model.tar.gz", b"weights")))
-    assert "cannot begin with the weights of another model" in end(account, request_)["FailureReason"]
+    assert "training cannot begin with another model" in reason(account, request_)
 
 
+def test_several_machines_are_refused(account: Account, request_: dict[str, Any]) -> None:
+    request_["ResourceConfig"]["InstanceCount"] = 2
+    assert "training on several machines is not supported (got ['algo-1', 'algo-2'])" in reason(account, request_)
+    assert account.lines("birds-1", "algo-2")
+    assert children() == set()
+
+
+@pytest.mark.slow
 def test_hyperparameters_that_do_not_fit_fail_a_job(account: Account, request_: dict[str, Any]) -> None:
     request_["HyperParameters"]["num_classes"] = "3"
-    assert "num_classes does not fit the data, which have 2" in end(account, request_)["FailureReason"]
+    assert "num_classes does not fit the data, which have 2" in reason(account, request_)
 
 
 def test_a_manifest_that_is_none_fails_a_job(account: Account, request_: dict[str, Any]) -> None:
     account.put("data/packed.json", b"not JSON")
-    assert end(account, request_)["FailureReason"].startswith("InternalServerError: JSONDecodeError")
+    assert "packed.json: packed.json is malformed" in reason(account, request_)
+
+
+@pytest.mark.slow
+def test_a_job_goes_on_from_the_checkpoint_in_the_bucket(account: Account, request_: dict[str, Any]) -> None:
+    account.put("checkpoints/birds-1/state.safetensors", b"damaged")
+    assert "checkpoint/state.safetensors: the checkpoint cannot be read" in reason(account, request_)
+
+
+@pytest.mark.parametrize("wrapper", ["None", "RecordIO"])
+def test_objects_come_through_a_pipe_as_they_are_or_in_records(account: Account, wrapper: str) -> None:
+    account.put("data/notes/a.txt", b"first")
+    account.put("data/notes/b.txt", b"second")
+    channel = {**account.channel("notes"), "InputMode": "Pipe", "RecordWrapperType": wrapper}
+    region = account.fake._here.region("us-east-1")
+    pieces = [b"first", b"second"]
+    assert list(stream_of(region, channel)) == (pieces if wrapper == "None" else [framed(each) for each in pieces])
+
+
+def test_lines_of_an_augmented_manifest_come_attribute_by_attribute(account: Account) -> None:
+    label: dict[str, Any] = {"annotations": []}
+    row = {"source-ref": account.put("photos/a.jpg", b"a photo"), "bounding-box": label, "other": 1}
+    uri = account.put("data/birds.manifest", json.dumps(row).encode())
+    channel = account.channel("train", uri)
+    channel["DataSource"]["S3DataSource"] |= {
+        "S3DataType": "AugmentedManifestFile",
+        "AttributeNames": ["source-ref", "bounding-box"],
+    }
+    region = account.fake._here.region("us-east-1")
+    assert list(stream_of(region, channel)) == [framed(b"a photo"), framed(json.dumps(label).encode())]
 
 
 @pytest.mark.slow

@@ -1,27 +1,29 @@
-"""A model of birdsod's own that really answers, in a server process that ends with its endpoint."""
+"""A model of birdsod's own that really answers, in the very program of the container, which ends with its endpoint."""
 
 from __future__ import annotations
 
 import http.client
+import io
+import sys
 import tarfile
 import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from birdsod.container import Tree
 from birdsod.errors import BirdsodError
 from birdsod.testing._fake_sagemaker import s3
 from birdsod.testing._fake_sagemaker.predictions import Answered
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from birdsod.serving import ServerProcess
     from birdsod.testing._fake_sagemaker.world import Region
 
 __all__ = ["HostedModel"]
 
-_WEIGHTS = "model.safetensors"
+_OURS = {"model.safetensors", "classes.json"}
 _TIMEOUT = 60.0
+_STARTUP = 180.0
 
 
 class HostedModel:
@@ -88,20 +90,29 @@ class HostedModel:
             return self._server
 
     def _start(self) -> ServerProcess | None:
-        from birdsod.serving import start_server
-
         if self._uri is None:
             return None
-        folder: Path = self._region.world.folder / f"model-{self._region.world.number()}"
-        folder.mkdir()
-        file = folder / "model.tar.gz"
-        file.write_bytes(s3.get(self._region, self._uri))
-        return start_server(file) if _is_ours(file) else None
+        archive = s3.get(self._region, self._uri)
+        if not _is_ours(archive):
+            return None
+        tree = Tree(self._region.world.folder / f"model-{self._region.world.number()}")
+        tree.model.mkdir(parents=True)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as stream:
+            stream.extractall(tree.model, filter="data")
+        return _served(tree)
 
 
-def _is_ours(file: Path) -> bool:
+def _served(tree: Tree) -> ServerProcess:
+    from birdsod.serving.process import _start
+
+    program = [sys.executable, "-m", "birdsod.container", "serve", "--root", tree.root]
+    # The port of the contract is one, and the fake hosts many models.
+    return _start([*program, "--host", "127.0.0.1", "--port", "0", "--owned"], _STARTUP)
+
+
+def _is_ours(data: bytes) -> bool:
     try:
-        with tarfile.open(file) as archive:
-            return any(member.name.removeprefix("./") == _WEIGHTS for member in archive)
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            return any(member.name.removeprefix("./") in _OURS for member in archive)
     except tarfile.TarError:
         return False

@@ -1,81 +1,160 @@
-"""Channels brought from the fake's S3 to a folder that the local engine trains on."""
+"""The folder that a machine of the service shares with a container, prepared as the service prepares it."""
 
 from __future__ import annotations
 
 import json
+import os
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from birdsod.errors import TrainingError
+from birdsod.recordio._framing import framed
 from birdsod.testing._fake_sagemaker import s3
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from birdsod.recordio import Packed
+    from birdsod.container import Tree
     from birdsod.testing._fake_sagemaker.world import Json, Region
 
-__all__ = ["packed_from"]
-
-_MANIFEST = "packed.json"
-_RECORDS = ("train", "validation")
+__all__ = ["lay_out", "pipe_channels", "stream_of"]
 
 
-def packed_from(region: Region, request: Json, folder: Path) -> Packed:
-    """Download the channels of a job.
+def lay_out(region: Region, request: Json, tree: Tree, host: str, hosts: Sequence[str]) -> None:
+    """Write hyperparameters, machines, channels and checkpoints of a job.
 
     Parameters
     ----------
     region : Region
-        Where they lie.
+        Where the objects lie.
     request : dict
         What the job was created with.
-    folder : pathlib.Path
-        Where they go.
-
-    Returns
-    -------
-    Packed
+    tree : Tree
+        Where the files go.
+    host : str
+        Name of this machine.
+    hosts : sequence of str
+        Names of all.
 
     Raises
     ------
     TrainingError
-        If they are not what the local engine trains on.
+        If the service could not bring the data.
     """
-    from birdsod.recordio import Packed
-
-    channels = {channel["ChannelName"]: channel for channel in request.get("InputDataConfig", [])}
-    if "model" in channels:
-        cure = "leave the channel model out"
-        raise TrainingError("the local engine cannot begin with the weights of another model", cure=cure)
-    manifest = json.loads(_object(region, channels, "classes", _MANIFEST))
-    rows = {name: row for name, row in manifest["channels"].items() if name in _RECORDS}
-    for name in rows:
-        _bring_records(region, channels, name, folder)
-    (folder / _MANIFEST).write_text(json.dumps({**manifest, "channels": rows}), encoding="utf-8")
-    return Packed.open(folder)
-
-
-def _bring_records(region: Region, channels: Json, name: str, folder: Path) -> None:
-    from birdsod.recordio import reindex
-
-    file = folder / f"{name}.rec"
-    file.write_bytes(_object(region, channels, name, ".rec"))
-    reindex(file)
-    # Lists stay at home; training does not read them, but packed data name one.
-    file.with_suffix(".lst").touch()
+    for folder in (tree.hyperparameters.parent, tree.data, tree.model, tree.checkpoints, tree.failure.parent):
+        folder.mkdir(parents=True)
+    _tell(tree.hyperparameters, request.get("HyperParameters", {}))
+    machines = {"current_host": host, "hosts": list(hosts), "network_interface_name": "lo"}
+    _tell(tree.resources, machines)
+    channels = _channels(request)
+    _tell(tree.inputs, {name: _described(channel) for name, channel in channels.items()})
+    for name, channel in channels.items():
+        found = _keys(region, channel)
+        if channel["InputMode"] == "Pipe":
+            os.mkfifo(tree.pipe(name))
+        else:
+            _bring(region, channel, found, tree)
+    _bring_checkpoints(region, request, tree)
 
 
-def _object(region: Region, channels: Json, name: str, ending: str) -> bytes:
-    """Return the one object of a channel whose key ends so."""
-    if name not in channels:
-        cure = f"give a channel {name}"
-        raise TrainingError(f"the job has no channel {name}", cure=cure)
-    source = channels[name]["DataSource"].get("S3DataSource", {})
-    if source.get("S3DataType") != "S3Prefix":
-        raise TrainingError("the local engine reads record files", value=source.get("S3DataType"), cure="use S3Prefix")
+def pipe_channels(request: Json) -> dict[str, Json]:
+    """Return the channels of a job that come through pipes, by name.
+
+    Parameters
+    ----------
+    request : dict
+        What the job was created with.
+
+    Returns
+    -------
+    dict
+    """
+    return {name: channel for name, channel in _channels(request).items() if channel["InputMode"] == "Pipe"}
+
+
+def stream_of(region: Region, channel: Json) -> Iterator[bytes]:
+    """Yield what comes through the pipe of a channel, once.
+
+    Parameters
+    ----------
+    region : Region
+        Where the objects lie.
+    channel : dict
+        Of a request.
+
+    Yields
+    ------
+    bytes
+        Objects as they are or each in a record; of an augmented manifest, each attribute in a record.
+    """
+    source = channel["DataSource"]["S3DataSource"]
+    if source["S3DataType"] == "AugmentedManifestFile":
+        for line in s3.get(region, source["S3Uri"]).splitlines():
+            row = json.loads(line)
+            for name in source["AttributeNames"]:
+                yield framed(_attribute(region, name, row[name]))
+        return
     bucket, _ = s3.split(source["S3Uri"])
-    found = [key for key in s3.keys(region, source["S3Uri"]) if key.endswith(ending)]
-    if len(found) != 1:
-        message = f"the channel {name} must hold one file that ends in {ending}, it holds {len(found)}"
-        raise TrainingError(message, value=source["S3Uri"])
-    return s3.get(region, f"s3://{bucket}/{found[0]}")
+    for key in _keys(region, channel):
+        data = s3.get(region, f"s3://{bucket}/{key}")
+        yield framed(data) if channel.get("RecordWrapperType") == "RecordIO" else data
+
+
+def _attribute(region: Region, name: str, value: object) -> bytes:
+    return s3.get(region, str(value)) if name.endswith("-ref") else json.dumps(value).encode()
+
+
+def _channels(request: Json) -> dict[str, Json]:
+    mode = request["AlgorithmSpecification"].get("TrainingInputMode", "File")
+    return {row["ChannelName"]: {"InputMode": mode, **row} for row in request.get("InputDataConfig", [])}
+
+
+def _described(channel: Json) -> Json:
+    source = channel["DataSource"].get("S3DataSource", {})
+    told = {
+        "ContentType": channel.get("ContentType"),
+        "TrainingInputMode": channel["InputMode"],
+        "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
+        "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _keys(region: Region, channel: Json) -> list[str]:
+    """Return the keys of a channel, of which there must be some."""
+    source = channel["DataSource"].get("S3DataSource", {})
+    kind, uri = source.get("S3DataType"), source.get("S3Uri", "")
+    if kind == "ManifestFile" or (kind == "AugmentedManifestFile" and channel["InputMode"] != "Pipe"):
+        cure = "use S3Prefix, or an augmented manifest in Pipe mode"
+        raise TrainingError("the fake does not bring such data", value=kind, cure=cure)
+    found = s3.keys(region, uri)
+    if not found:
+        message = f'Data download failed:No S3 objects found under S3 URL "{uri}" given in input data source'
+        raise TrainingError(message, value=channel["ChannelName"])
+    return found
+
+
+def _bring(region: Region, channel: Json, keys: Sequence[str], tree: Tree) -> None:
+    bucket, prefix = s3.split(channel["DataSource"]["S3DataSource"]["S3Uri"])
+    # What follows the last slash of the prefix is a part of the names.
+    home = prefix.rpartition("/")[0]
+    for key in keys:
+        file = tree.data / channel["ChannelName"] / PurePosixPath(key).relative_to(home)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(s3.get(region, f"s3://{bucket}/{key}"))
+
+
+def _bring_checkpoints(region: Region, request: Json, tree: Tree) -> None:
+    uri = request.get("CheckpointConfig", {}).get("S3Uri")
+    if uri is None:
+        return
+    bucket, prefix = s3.split(uri)
+    for key in s3.keys(region, f"{uri.rstrip('/')}/"):
+        file = tree.checkpoints / PurePosixPath(key).relative_to(prefix)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(s3.get(region, f"s3://{bucket}/{key}"))
+
+
+def _tell(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")

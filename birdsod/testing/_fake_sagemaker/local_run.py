@@ -1,4 +1,4 @@
-"""A training run with an own image: birdsod's local engine on what was uploaded."""
+"""A training run with an own image: the very program of the container, on what was uploaded."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ from typing import TYPE_CHECKING
 from birdsod import training_log as log
 from birdsod.errors import BirdsodError
 from birdsod.testing._fake_sagemaker import s3
-from birdsod.testing._fake_sagemaker.local_data import packed_from
+from birdsod.testing._fake_sagemaker.local_container import Container, packed_model
 from birdsod.testing._fake_sagemaker.runs import ALIVE, Progress
 from birdsod.testing._fake_sagemaker.scripted_run import TRAINING_LOGS, final_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from birdsod.estimator import LocalJob
     from birdsod.testing._fake_sagemaker.world import Json, Region
 
 __all__ = ["LocalRun"]
 
 _LOOK_SECONDS = 0.5
 _POLL_SECONDS = 0.05
-_GRACE_SECONDS = 5.0
 _REASON = 1024
 
 
 class LocalRun:
-    """Trains in a process of its own, watched by a thread that ends with the fake.
+    """Runs the program in a process for each machine, watched by a thread that ends with the fake.
 
     Parameters
     ----------
@@ -44,10 +42,11 @@ class LocalRun:
         self._request = request
         self._name: str = request["TrainingJobName"]
         self._begun = time.monotonic()
-        self._said = 0
         self._changed = threading.Event()
         self._stopping = threading.Event()
         self._closing = threading.Event()
+        self._containers: list[Container] = []
+        self._failed: Container | None = None
         self.progress = Progress("Starting", [])
         self.progress.become("Starting", region.world.now())
         self._folder: Path = region.world.folder / f"job-{region.world.number()}"
@@ -69,91 +68,91 @@ class LocalRun:
         self._stopping.set()
 
     def close(self) -> None:
-        """End the process at once."""
+        """End the processes at once."""
         self._closing.set()
         self._thread.join()
 
     def _work(self) -> None:
         try:
             self._become("Downloading")
-            job = self._start()
             try:
-                self._watch(job)
+                self._start()
+                self._watch()
             finally:
-                _kill(job)
+                for container in self._containers:
+                    container.end()
             if not self._closing.is_set():
-                self._settle(job)
+                self._settle()
         except BirdsodError as error:
-            self._fail(f"ClientError: {error}")
+            self._fail(f"ClientError: {error}", say=True)
         except Exception as error:  # noqa: BLE001 - whatever happened, the job says so
-            self._fail(f"InternalServerError: {type(error).__name__}: {error}")
+            self._fail(f"InternalServerError: {type(error).__name__}: {error}", say=True)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _start(self) -> LocalJob:
-        from birdsod.estimator import LocalJob
-        from birdsod.estimator._launch import JobProcess, new_job_directory
-        from birdsod.estimator._local_job import TRAIN
-        from birdsod.hyperparameters import Hyperparameters
-        from birdsod.ssd.job_files import JobFiles, JobSpec
-        from birdsod.ssd.options import LocalOptions
-
-        data = self._folder / "data"
-        data.mkdir(parents=True)
-        packed = packed_from(self._region, self._request, data)
-        params = Hyperparameters.from_request(self._request.get("HyperParameters", {}))
-        # Not through the estimator: it would warn in this thread of what the log of the job tells.
-        files = JobFiles(new_job_directory(self._folder / "jobs"))
-        JobSpec.of(files.directory.name, params, LocalOptions(), packed).write(files.spec)
-        job = LocalJob(files.directory, JobProcess.start(files, TRAIN))
+    def _start(self) -> None:
+        count = self._request["ResourceConfig"].get("InstanceCount", 1)
+        hosts = [f"algo-{number}" for number in range(1, count + 1)]
+        for host in hosts:
+            folder = self._folder / host
+            folder.mkdir(parents=True)
+            self._containers.append(Container(self._region, self._request, folder, host, hosts))
+        for container in self._containers:
+            container.start({"TRAINING_JOB_NAME": self._name})
         self._become("Training")
-        return job
 
-    def _watch(self, job: LocalJob) -> None:
+    def _watch(self) -> None:
+        """Wait until all have ended, or one has failed; the service ends the others then."""
         told = False
-        while job.status in ALIVE and not self._closing.is_set():
-            self._copy_log(job)
+        while not self._closing.is_set():
+            codes = [container.exit_code for container in self._containers]
+            self._copy_logs()
+            self._failed = next((each for each, code in zip(self._containers, codes, strict=True) if code), None)
+            if None not in codes or self._failed is not None:
+                return
             if self._stopping.is_set() and not told:
                 told = True
-                job.stop()
+                for container in self._containers:
+                    container.stop()
             self._closing.wait(_POLL_SECONDS)
 
-    def _settle(self, job: LocalJob) -> None:
-        self._copy_log(job)
-        state = job.state()
-        if state.status == "Failed":
-            self._fail(f"AlgorithmError: {state.reason}", say=False)
+    def _settle(self) -> None:
+        self._keep_checkpoints()
+        if self._failed is not None and not self._stopping.is_set():
+            self._fail(f"AlgorithmError: {self._failed.reason()}, exit code: {self._failed.exit_code}")
             return
-        if state.status == "Completed":
-            self._become("Uploading")
+        self._become("Uploading")
+        self._keep_model()
+        self._end("Stopped" if self._stopping.is_set() else "Completed")
+
+    def _keep_model(self) -> None:
+        model = packed_model(self._containers[0].tree.model)
+        if model is not None:
             home = self._request["OutputDataConfig"]["S3OutputPath"]
             uri = s3.join(home, f"{self._name}/output/model.tar.gz")
-            s3.put(self._region, uri, job.artifact.read_bytes())
+            s3.put(self._region, uri, model)
             self.progress.artifact = uri
-        self._keep_checkpoint(job)
-        self._end(state.status)
 
-    def _keep_checkpoint(self, job: LocalJob) -> None:
+    def _keep_checkpoints(self) -> None:
         home = self._request.get("CheckpointConfig", {}).get("S3Uri")
-        folder = job.directory / "checkpoint"
-        if home and folder.is_dir():
+        folder = self._containers[0].tree.checkpoints
+        if home:
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
                 s3.put(self._region, s3.join(home, file.relative_to(folder).as_posix()), file.read_bytes())
 
-    def _copy_log(self, job: LocalJob) -> None:
-        lines = job.logs()
-        fresh, self._said = lines[self._said :], len(lines)
-        self._say(fresh)
+    def _copy_logs(self) -> None:
+        for container in self._containers:
+            self._say(container.new_lines(), container.host)
 
-    def _say(self, lines: list[str]) -> None:
+    def _say(self, lines: list[str], host: str) -> None:
         if lines:
-            self._region.logs.write(TRAINING_LOGS, f"{self._name}/algo-1-1700000000", lines)
+            self._region.logs.write(TRAINING_LOGS, f"{self._name}/{host}-1700000000", lines)
             self.progress.metrics.update(final_metrics(lines))
 
-    def _fail(self, reason: str, *, say: bool = True) -> None:
+    def _fail(self, reason: str, *, say: bool = False) -> None:
         self.progress.reason = reason[:_REASON]
         if say:
-            self._say([log.stamped(log.error_line(reason), level="ERROR")])
+            self._say([log.stamped(log.error_line(reason), level="ERROR")], "algo-1")
         self._end("Failed")
 
     def _end(self, status: str) -> None:
@@ -167,12 +166,3 @@ class LocalRun:
             if self.progress.secondary != "Stopping" or secondary in {"Stopped", "Failed", "Completed"}:
                 self.progress.become(secondary, self._region.world.now())
         self._changed.set()
-
-
-def _kill(job: LocalJob) -> None:
-    """End whatever is left of a job's process, and take note of its end."""
-    from birdsod.estimator._launch import JobProcess
-    from birdsod.ssd.job_files import JobFiles
-
-    JobProcess.find(JobFiles(job.directory)).terminate(_GRACE_SECONDS)
-    job.state()
