@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import io
 import json
 import math
@@ -15,14 +16,23 @@ import struct
 import tempfile
 import tracemalloc
 import warnings
-from dataclasses import dataclass
+import zlib
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from birdsod import image, lstwriter
 from birdsod.errors import BirdsodError
 from birdsod.mxnet import SparseArray, params_bytes, read_params, read_symbol
 from birdsod.recordio import MAGIC, Packed, RecordReader, RecordWriter, Sharded, reindex, repair, verify
+from birdsod.recordio._journal import JOURNAL
+from birdsod.recordio._leftovers import claim
+from birdsod.recordio._marks import Reach
+from birdsod.recordio._resume import begin
+from birdsod.recordio._shard_plan import Cuts
+from birdsod.recordio._taking import Purpose, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +44,7 @@ _SCRATCH = "/dev/shm" if Path("/dev/shm").is_dir() else None
 # Readers keep tables of a row a record or line, and text that was decoded takes up to four bytes a character.
 _BYTES_EACH = 256
 _BYTES_ANYWAY = 8 << 20
+_PURPOSE = Purpose(("a",), None, None, None)
 
 
 class TooMuchMemoryError(AssertionError):
@@ -134,6 +145,22 @@ def _read_shards(data: bytes, folder: Path) -> None:
     Sharded.open(folder)
 
 
+def _read_journal(data: bytes, folder: Path) -> None:
+    hidden = folder / ".birdsod-left"
+    hidden.mkdir()
+    claim(hidden).close()
+    for name, content in {"a-00000.rec": _record_file(), "a-00000.idx": _index_file()}.items():
+        (hidden / name).write_bytes(content)
+    # With the checksums that a fuzzer cannot guess.
+    lines = (b"%08x %s\n" % (zlib.crc32(line), line) for line in data.split(b"\n"))
+    (hidden / JOURNAL).write_bytes(b"".join(lines))
+    taken = take(folder, _PURPOSE, resume=True)
+    if taken is not None:
+        with taken.claim:
+            reach = Reach(Cuts(0, 0, 3), np.arange(3))
+            begin(taken.folder, _journal_entries()[0], {"a": reach}).journal.close()
+
+
 def _read_image_size(data: bytes, folder: Path) -> None:
     del folder
     image.read_size(data)
@@ -206,9 +233,33 @@ def _manifest_file(*, sharded: bool = False) -> bytes:
     return json.dumps(content).encode()
 
 
-def _params_file() -> bytes:
-    import numpy as np
+@functools.cache
+def _journal_entries() -> list[dict[str, Any]]:
+    """Return the head of a run that was stopped, a mark after two records, and the names that it was about to give."""
+    options = {"resize": 8, "OpenCV": "4"}
+    lists = {"a": {"list": "0" * 64, "sizes": "0" * 64}}
+    head = {"schema": 1, "purpose": asdict(_PURPOSE), "options": options, "lists": lists}
+    files = [hashlib.sha256(content).hexdigest() for content in (_record_file(), _index_file())]
+    box = {"image_id": 1, "name": "a.jpg", "object_index": 0, "box": [0.0, 0.0, 1.0, 1.0]}
+    clipped = {**box, "before": box["box"], "after": box["box"]}
+    del clipped["box"]
+    tally = {
+        **dict.fromkeys(("listed", "records", "objects", "most_objects", "longest_label"), 2),
+        "clipped": [clipped],
+        "dropped": [box],
+        "refused": [],
+    }
+    sizes = {"bytes": len(_record_file()), "idx_bytes": len(_index_file())}
+    hashes = {"sha256": files[0], "idx_sha256": files[1]}
+    mark = {"channel": "a", "index": 0, "begin": 0, "row": 2, "is_whole": False, **sizes, **hashes, "tally": tally}
+    return [head, {"mark": mark}, {"publishing": {"a-00000.rec": ["a.rec", files[0]]}}]
 
+
+def _journal_file() -> bytes:
+    return "\n".join(json.dumps(entry) for entry in _journal_entries()).encode()
+
+
+def _params_file() -> bytes:
     return params_bytes({"arg:w": np.ones((2, 3), dtype=np.float32), "aux:mean": np.ones(2, dtype=np.int64)})
 
 
@@ -221,8 +272,6 @@ def _symbol_file() -> bytes:
 
 
 def _picture(encoding: str) -> bytes:
-    import numpy as np
-
     pixels = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
     return image.encode(pixels, encoding=encoding, quality=9)
 
@@ -233,6 +282,7 @@ TARGETS: dict[str, Target] = {
     "index": Target(_read_index, lambda: [_index_file()]),
     "list": Target(_read_list, lambda: [_list_file()]),
     "manifest": Target(_read_manifest, lambda: [_manifest_file()]),
+    "journal": Target(_read_journal, lambda: [_journal_file()]),
     "shards": Target(_read_shards, lambda: [_manifest_file(sharded=True)]),
     "params": Target(_read_params, lambda: [_params_file()]),
     "symbol": Target(_read_symbol, lambda: [_symbol_file()]),
