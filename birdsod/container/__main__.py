@@ -1,4 +1,4 @@
-"""``python -m birdsod.container train`` and ``python -m birdsod.container serve``."""
+"""``python -m birdsod.container train``, ``serve`` or ``health``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the two programs.
+    """Run one of the programs.
 
     Parameters
     ----------
@@ -28,6 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 1 where the program failed.
     """
     given = _parser().parse_args(arguments)
+    if given.program == "health":
+        from birdsod.container.health import health
+
+        return health()
     tree = Tree.find(given.root)
     if given.program == "train":
         from birdsod.container.training import train
@@ -45,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     programs = parser.add_subparsers(dest="program", required=True)
     train = programs.add_parser("train", help="train as the folder says")
     serve = programs.add_parser("serve", help="serve the model of the folder until told to stop")
+    programs.add_parser("health", help="tell by the exit code whether what the container runs is well")
     for program in (train, serve):
         program.add_argument("--root", help=f"another folder than /opt/ml; so does the environment variable {ROOT}")
     serve.add_argument("--host", default="0.0.0.0", help="address to listen at (default: %(default)s)")  # noqa: S104 - the contract's address

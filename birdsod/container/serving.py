@@ -11,7 +11,7 @@ from birdsod.errors import BirdsodError, ServingError
 if TYPE_CHECKING:
     from birdsod.container.tree import Tree
 
-__all__ = ["serve"]
+__all__ = ["chosen_port", "serve"]
 
 PORT = "SAGEMAKER_BIND_TO_PORT"
 """Environment variable by which SageMaker asks for another port than 8080."""
@@ -50,7 +50,7 @@ def serve(
     try:
         from birdsod.ssd import load_model
 
-        chosen = _port() if port is None else port
+        chosen = chosen_port() if port is None else port
         run(load_model(tree.model), host=host, port=chosen, stop=stop)
     except BirdsodError as error:
         sys.stderr.write(f"{error}\n")
@@ -58,7 +58,18 @@ def serve(
     return 0
 
 
-def _port() -> int:
+def chosen_port() -> int:
+    """Return the port that SageMaker asks for.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ServingError
+        If what it asks for is no number.
+    """
     told = os.environ.get(PORT, "")
     try:
         return int(told or _PORT)
