@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from birdsod._files import sha256
+from birdsod.classes import ClassTable
+from birdsod.container.annotated import annotation_of, holds_attributes, named_classes, write_attributes, write_images
 from birdsod.container.classes import CHANNEL as CLASSES
 from birdsod.container.classes import read_known
 from birdsod.errors import TrainingError
@@ -67,9 +69,10 @@ def check_channels(tree: Tree, names: Sequence[str], *, validated: bool) -> None
     if missing:
         message = f"no channel {' and no channel '.join(missing)}"
         raise TrainingError(message, path=tree.data, value=list(names), cure="give the job this channel")
-    unknown = [name for name in names if name not in {*_RECORDS, CLASSES, MODEL}]
+    known = (*_RECORDS, *map(annotation_of, _RECORDS), CLASSES, MODEL)
+    unknown = [name for name in names if name not in known]
     if unknown:
-        cure = f"leave it out; there are {', '.join(_RECORDS)}, {CLASSES} and {MODEL}"
+        cure = f"leave it out; there are {', '.join(known)}"
         raise TrainingError("nothing reads this channel", path=tree.data, value=unknown[0], cure=cure)
 
 
@@ -114,20 +117,42 @@ class Bringer:
         RecordError, ImageError
             If a record is malformed, with its file and number.
         DatasetError
-            If the names of the classes are malformed.
+            If an annotation, or the names of the classes, are malformed.
         """
-        known = read_known(self.tree, self.num_classes)
+        known = self.known()
         names = [name for name in _RECORDS if name in modes]
-        channels = {name: self._channel(name, modes[name], known) for name in names}
+        channels = {name: self._channel(name, modes, known) for name in names}
         return Packed(self.tree.data, channels, known.table)
 
-    def _channel(self, name: str, mode: str, known: Known) -> PackedChannel:
-        if mode == "Pipe":
+    def known(self) -> Known:
+        """Return what is known of the channels besides their records.
+
+        Returns
+        -------
+        Known
+        """
+        notes = self.tree.data / annotation_of(TRAIN)
+        named = named_classes(notes) if notes.is_dir() else None
+        return read_known(self.tree, named or ClassTable.numbered(self.num_classes))
+
+    def _channel(self, name: str, modes: Mapping[str, str], known: Known) -> PackedChannel:
+        if modes[name] == "Pipe":
+            file = self._from_pipe(name)
+        elif annotation_of(name) in modes:
             file = self.work / f"{name}.rec"
-            self.spool(name, file)
+            write_images(self.tree.data / name, self.tree.data / annotation_of(name), file)
         else:
             file = self._one_file(name)
         return _described(name, file, self._index(name, file), known, self.num_classes)
+
+    def _from_pipe(self, name: str) -> Path:
+        stream, file = self.work / f"{name}.stream", self.work / f"{name}.rec"
+        self.spool(name, stream)
+        if not holds_attributes(stream):
+            return stream.rename(file)
+        write_attributes(stream, file)
+        stream.unlink()
+        return file
 
     def _one_file(self, name: str) -> Path:
         """Return the record file of a channel, several of them joined in the order of their names."""

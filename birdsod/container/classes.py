@@ -45,15 +45,15 @@ class Known:
         return PackOptions(resize=self.resize)
 
 
-def read_known(tree: Tree, num_classes: int) -> Known:
-    """Return what the channel ``classes`` tells; without it, classes are named after their ids.
+def read_known(tree: Tree, otherwise: ClassTable) -> Known:
+    """Return what the channel ``classes`` tells.
 
     Parameters
     ----------
     tree : Tree
         Where the channels lie.
-    num_classes : int
-        How many classes there are.
+    otherwise : ClassTable
+        The classes where there is no such channel.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def read_known(tree: Tree, num_classes: int) -> Known:
     """
     folder = tree.data / CHANNEL
     if not folder.exists():
-        return Known(ClassTable.numbered(num_classes))
+        return Known(otherwise)
     for name in (_PACKED, _TABLE):
         found = sorted(folder.rglob(name))
         if found:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from birdsod import training_log as log
 from birdsod.container.channels import MODEL, Bringer, channel_modes, check_channels
-from birdsod.container.classes import read_known
 from birdsod.container.failure import reason_of, write_failure
 from birdsod.container.hosts import Hosts
 from birdsod.container.model_files import leave_checkpoint, leave_model
@@ -24,6 +23,7 @@ from birdsod.errors import BirdsodError, HyperparameterError, TrainingError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from birdsod.classes import ClassTable
     from birdsod.container.tree import Tree
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.recordio import Packed
@@ -75,10 +75,12 @@ class _Job:
             data, job = Path(folder, "data"), Path(folder, "job")
             data.mkdir()
             job.mkdir()
+            spool_to = partial(self._spool, folder=data)
+            bringer = Bringer(tree=self._tree, work=data, num_classes=self._params.num_classes, spool=spool_to)
             try:
-                self._train(self._bring(data), job)
+                self._train(self._bring(bringer), job)
             except Stopped:
-                self._leave_checkpoint(job)
+                self._leave_checkpoint(job, bringer.known().table)
 
     def _check(self) -> None:
         check_channels(self._tree, list(self._modes), validated=bool(self._options.validate_every))
@@ -89,9 +91,7 @@ class _Job:
             message = "training on several machines is not supported"
             raise TrainingError(message, path=self._tree.resources, value=list(self._hosts.names), cure="use one")
 
-    def _bring(self, folder: Path) -> Packed:
-        spool_to = partial(self._spool, folder=folder)
-        bringer = Bringer(tree=self._tree, work=folder, num_classes=self._params.num_classes, spool=spool_to)
+    def _bring(self, bringer: Bringer) -> Packed:
         packed = bringer.bring(self._modes)
         if self._stop():
             raise Stopped
@@ -118,8 +118,7 @@ class _Job:
             raise Stopped
         self._leave(folder)
 
-    def _leave_checkpoint(self, folder: Path) -> None:
-        classes = read_known(self._tree, self._params.num_classes).table
+    def _leave_checkpoint(self, folder: Path, classes: ClassTable) -> None:
         best = self._options.keep == "best"
         if leave_checkpoint(self._tree.checkpoints, folder / _ARCHIVE, self._params, classes, best=best):
             _say("Stopped: this is the model of what was learned so far")

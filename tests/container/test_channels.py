@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from birdsod.classes import ClassTable
 from birdsod.container.channels import Bringer, channel_modes, check_channels
 from birdsod.container.classes import read_known
 from birdsod.errors import BirdsodError, DatasetError, RecordError, TrainingError
@@ -79,7 +80,7 @@ def test_without_names_classes_are_numbered(laid: Laid, bring: Callable[..., Pac
 
 def test_names_may_come_from_a_model(laid: Laid) -> None:
     (laid.channel("classes") / "classes.json").write_text(json.dumps(laid.packed.class_table.to_json()))
-    assert read_known(laid.tree, 2).table == laid.packed.class_table
+    assert read_known(laid.tree, ClassTable.numbered(2)).table == laid.packed.class_table
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_names_may_come_from_a_model(laid: Laid) -> None:
 def test_names_that_are_none_are_refused(laid: Laid, file: str, content: str, message: str) -> None:
     (laid.channel("classes") / file).write_text(content)
     with pytest.raises(DatasetError, match=message) as caught:
-        read_known(laid.tree, 2)
+        read_known(laid.tree, ClassTable.numbered(2))
     assert str(caught.value.path).startswith(str(laid.tree.data / "classes"))
 
 
