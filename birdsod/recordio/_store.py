@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from birdsod.errors import CloudError, MissingDependencyError, RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import boto3
     from botocore.response import StreamingBody
     from mypy_boto3_s3.client import S3Client
 
-__all__ = ["Found", "Prefix", "asking", "s3_client"]
+__all__ = ["MEANWHILE", "Found", "Prefix", "asking", "conditionally", "is_conflict", "s3_client"]
+
+MEANWHILE = "merge again when nobody writes there"
+"""What to do where two write to one address."""
 
 _URI = re.compile(r"s3://(?P<bucket>[^/]+)/?(?P<key>.*)", re.DOTALL)
 _MANIFEST = re.compile(r"shards[^/]*\.json")
@@ -24,14 +28,16 @@ _ATTEMPTS = 8
 _READS = 4
 _READ_SECONDS = 120
 _POOL = 50
+_MOST_AT_ONCE = 5 << 30
+_CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict")
 _DENIED = "ask for the rights to list, read, write and delete there"
 _CURES = {
     "NoSuchBucket": "give an existing bucket",
     "AccessDenied": _DENIED,
     "403": _DENIED,
     "NoCredentialsError": "run `aws configure` or `aws sso login`, or pass session=boto3.Session(profile_name=...)",
-    "PreconditionFailed": "it was replaced meanwhile: merge again when nobody writes there",
-    "NoSuchKey": "it was deleted meanwhile: merge again when nobody writes there",
+    **dict.fromkeys(_CONFLICTS, f"it was replaced meanwhile: {MEANWHILE}"),
+    "NoSuchKey": f"it was deleted meanwhile: {MEANWHILE}",
 }
 
 
@@ -119,10 +125,24 @@ class Prefix:
                 return body.read()
         return once().read()
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a small object."""
+    def write(self, name: str, content: bytes | Path, *, instead_of: Found | None) -> str:
+        """Write an object, unless another has written it since it was listed, and return its tag."""
         with asking("write", self.uri + name):
-            self.client.put_object(Bucket=self.bucket, Key=self.key(name), Body=data)
+            if isinstance(content, Path) and content.stat().st_size > _MOST_AT_ONCE:
+                return self._write_in_parts(name, content)
+            return conditionally(lambda condition: self._put(name, content, condition), instead_of)
+
+    def _put(self, name: str, content: bytes | Path, condition: dict[str, Any]) -> str:
+        where = {"Bucket": self.bucket, "Key": self.key(name), **condition}
+        if isinstance(content, bytes):
+            return self.client.put_object(**where, Body=content)["ETag"]
+        with content.open("rb") as stream:
+            return self.client.put_object(**where, Body=stream)["ETag"]
+
+    def _write_in_parts(self, name: str, path: Path) -> str:
+        # On an error or an interrupt boto3 takes its parts back by itself; it knows no conditions.
+        self.client.upload_file(str(path), self.bucket, self.key(name))
+        return self.client.head_object(Bucket=self.bucket, Key=self.key(name))["ETag"]
 
     def delete(self, name: str) -> None:
         """Delete an object; one that is not there is none the less gone."""
@@ -152,6 +172,23 @@ def s3_client(session: boto3.Session | None) -> S3Client:
     with asking("open a client of", "S3"):
         found = session or boto3.DEFAULT_SESSION or boto3.Session()
         return found.client("s3", config=config)
+
+
+def conditionally(write: Callable[[dict[str, Any]], str], found: Found | None) -> str:
+    """Write on the condition that an object is as it was listed, or not there; a store may know no conditions."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return write({"IfNoneMatch": "*"} if found is None else {"IfMatch": found.etag})
+    except ClientError as error:
+        if _code_of(error) != "NotImplemented":
+            raise
+    return write({})
+
+
+def is_conflict(error: CloudError) -> bool:
+    """Say whether the store refused since another has written there."""
+    return error.value in _CONFLICTS
 
 
 @contextlib.contextmanager

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from birdsod.errors import CloudError
 from birdsod.recordio._manifest import MANIFEST
-from birdsod.recordio._store import asking
+from birdsod.recordio._merge_folder import merged_names
+from birdsod.recordio._store import MEANWHILE, is_conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from birdsod.recordio._packed import PackedChannel
-    from birdsod.recordio._store import Prefix
+    from birdsod.recordio._store import Found, Prefix
     from birdsod.recordio._store_parts import Growing
 
 __all__ = ["appearing"]
@@ -22,7 +23,7 @@ __all__ = ["appearing"]
 
 @contextlib.contextmanager
 def appearing(
-    place: Prefix, before: Container[str], uploads: list[Growing]
+    place: Prefix, before: Mapping[str, Found], uploads: list[Growing]
 ) -> Iterator[Callable[[Mapping[str, PackedChannel], str], None]]:
     """Give what lets all objects appear; if it is stopped, what was sent goes again.
 
@@ -30,27 +31,38 @@ def appearing(
     ----------
     place : Prefix
         Where they appear.
-    before : container of str
+    before : mapping of str to Found
         What was there before: such names are not deleted, whatever has become of them.
     uploads : list of Growing
         The record files that have begun to grow.
     """
     begun: list[str] = []
+    appeared: dict[str, str] = {}
+
+    def write(name: str, send: Callable[[Found | None], str]) -> None:
+        begun.append(name)
+        try:
+            appeared[name] = send(before.get(name))
+        except CloudError as error:
+            if is_conflict(error):
+                # What stands there is another's, and not to be taken back.
+                begun.remove(name)
+            raise
 
     def appear(channels: Mapping[str, PackedChannel], manifest: str) -> None:
         if MANIFEST in before:
+            finals = {MANIFEST, *merged_names(channels)} & before.keys()
+            _check_unchanged(place, {name: before[name].etag for name in finals})
             # Until the new one comes, nothing vouches for what is half replaced.
             place.delete(MANIFEST)
         for channel in channels.values():
             for path in (channel.lst, channel.idx):
-                begun.append(path.name)
-                _send(place, path)
+                write(path.name, _sending(place, path))
         for channel, upload in zip(channels.values(), list(uploads), strict=True):
-            begun.append(upload.name)
-            upload.finish(channel.bytes)
+            write(upload.name, _finishing(upload, channel.bytes))
             uploads.remove(upload)
-        begun.append(MANIFEST)
-        place.write(MANIFEST, manifest.encode())
+        _check_unchanged(place, appeared)
+        write(MANIFEST, lambda _: place.write(MANIFEST, manifest.encode(), instead_of=None))
 
     try:
         yield appear
@@ -59,10 +71,21 @@ def appearing(
         raise
 
 
-def _send(place: Prefix, path: Path) -> None:
-    with asking("write", place.uri + path.name):
-        # On an error or an interrupt boto3 takes its parts back by itself.
-        place.client.upload_file(str(path), place.bucket, place.key(path.name))
+def _sending(place: Prefix, path: Path) -> Callable[[Found | None], str]:
+    return lambda found: place.write(path.name, path, instead_of=found)
+
+
+def _finishing(upload: Growing, size: int) -> Callable[[Found | None], str]:
+    return lambda found: upload.finish(size, instead_of=found)
+
+
+def _check_unchanged(place: Prefix, tags: Mapping[str, str]) -> None:
+    """Refuse to go on where another has written or deleted one of some objects."""
+    now = place.listing()
+    for name, tag in tags.items():
+        if name not in now or now[name].etag.strip('"') != tag.strip('"'):
+            cause = "another merge writes there at the same time"
+            raise CloudError("the object was changed meanwhile", path=place.uri + name, cause=cause, cure=MEANWHILE)
 
 
 def _take_back(place: Prefix, names: list[str], uploads: list[Growing], error: BaseException) -> None:

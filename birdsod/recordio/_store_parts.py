@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from birdsod import _ordered
 from birdsod.errors import CloudError
-from birdsod.recordio._store import asking
+from birdsod.recordio._store import asking, conditionally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
+    from mypy_boto3_s3.type_defs import CompletedMultipartUploadTypeDef, CompletedPartTypeDef, CopySourceTypeDef
 
     from birdsod.recordio._merge_parts import Limits, Part, Stretch
     from birdsod.recordio._store import Found, Prefix
@@ -83,16 +83,20 @@ class Growing:
                 self._parts.append(answer)
                 moved(part.size)
 
-    def finish(self, size: int) -> None:
-        """Let the object appear."""
+    def finish(self, size: int, *, instead_of: Found | None) -> str:
+        """Let the object appear, unless another has written it since it was listed, and return its tag."""
         with asking("finish", self._uri):
-            self._client.complete_multipart_upload(
-                **self._key, UploadId=self._upload, MultipartUpload={"Parts": self._parts}
-            )
+            tag = conditionally(self._complete, instead_of)
             found = self._client.head_object(**self._key)["ContentLength"]
         if found != size:
             message = f"the object has {found} bytes, not {size}"
             raise CloudError(message, path=self._uri, cause="somebody else wrote it", cure="merge again")
+        return tag
+
+    def _complete(self, condition: dict[str, Any]) -> str:
+        parts: CompletedMultipartUploadTypeDef = {"Parts": self._parts}
+        where: dict[str, Any] = {**self._key, "UploadId": self._upload, **condition}
+        return self._client.complete_multipart_upload(**where, MultipartUpload=parts)["ETag"]
 
     def abort(self) -> None:
         """Take back what was sent, which is unseen but paid for."""

@@ -497,3 +497,81 @@ def test_an_object_that_another_writes_is_told(
     with pytest.raises(CloudError, match=r"the object has \d+ bytes, not \d+"):
         merged(fake, session)
     assert not objects(s3, fake.bucket)
+
+
+# Two at one address
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory, fake: FakeSageMaker, stocked: S3Client) -> dict[str, bytes]:
+    """The objects of other shards, which lie below in/other/."""
+    folder = tmp_path_factory.mktemp("others")
+    bd.pack({"train": dataset(folder, 9), "validation": dataset(folder, 4)}, folder / "out", resize=12, shards=2)
+    upload(stocked, fake.bucket, folder / "out", "in/other/")
+    return contents(merge(folder / "out", folder / "whole").directory)
+
+
+class Meanwhile:
+    """Has another merge end before a request of a kind is sent."""
+
+    def __init__(self, fake: FakeSageMaker, operation: str, *, nth: int = 1) -> None:
+        self.session = fake.session()
+        self._left = nth
+        self._fake = fake
+        events: Any = self.session.events
+        events.register(f"before-send.s3.{operation}", self._merge)
+
+    def _merge(self, **_: Any) -> None:
+        self._left -= 1
+        if self._left == 0:
+            merged(self._fake, self._fake.session(), source="in/other", overwrite=True)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("operation", ["UploadPart", "PutObject"])
+def test_of_two_that_merge_to_one_address_the_second_says_so(
+    fake: FakeSageMaker, s3: S3Client, whole: Packed, others: dict[str, bytes], operation: str, *, overwrite: bool
+) -> None:
+    if overwrite:
+        upload(s3, fake.bucket, whole.directory, "out/")
+    meanwhile = Meanwhile(fake, operation)
+    with pytest.raises(CloudError, match=r"PreconditionFailed|changed meanwhile") as caught:
+        merged(fake, meanwhile.session, overwrite=overwrite)
+    assert "merge again when nobody writes there" in str(caught.value)
+    assert objects(s3, fake.bucket) == others
+    assert not unseen(s3, fake.bucket)
+
+
+def test_nothing_vouches_for_a_mixture(fake: FakeSageMaker, s3: S3Client, others: dict[str, bytes]) -> None:
+    meanwhile = Meanwhile(fake, "CompleteMultipartUpload", nth=2)
+    with pytest.raises(CloudError, match=r"PreconditionFailed|changed meanwhile"):
+        merged(fake, meanwhile.session)
+    assert objects(s3, fake.bucket)["packed.json"] == others["packed.json"]
+
+
+def test_a_store_that_knows_no_conditions_is_written_to_without(
+    fake: FakeSageMaker, s3: S3Client, whole: Packed
+) -> None:
+    session, refused = fake.session(), []
+
+    def refusing(request: Any, **_: Any) -> AWSResponse | None:
+        if not {"If-None-Match", "If-Match"} & set(request.headers):
+            return None
+        refused.append(request.url)
+        content = b"<Error><Code>NotImplemented</Code><Message>A header is not implemented</Message></Error>"
+        return AWSResponse(request.url, 501, HTTPHeaders(), Answer(content))
+
+    events: Any = session.events
+    for operation in STEPS[2:]:
+        events.register(f"before-send.s3.{operation}", refusing)
+    merged(fake, session)
+    assert len(refused) >= len(FILES)
+    assert objects(s3, fake.bucket) == contents(whole.directory)
+
+
+def test_a_list_too_large_for_one_request_goes_in_parts(
+    fake: FakeSageMaker, s3: S3Client, session: boto3.Session, whole: Packed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("birdsod.recordio._store._MOST_AT_ONCE", 200)
+    merged(fake, session)
+    assert objects(s3, fake.bucket) == contents(whole.directory)
