@@ -69,9 +69,9 @@ def leave_checkpoint(
     ArtifactError
         If the checkpoint is damaged, or of another network.
     """
-    from birdsod.ssd.artifact import save_artifact
     from birdsod.ssd.building import build_network
     from birdsod.ssd.checkpoint import read_checkpoint
+    from birdsod.ssd.saving import save_trained
 
     state = checkpoints / _STATE
     if not state.exists():
@@ -86,7 +86,7 @@ def leave_checkpoint(
     except RuntimeError as error:
         cause = str(error).splitlines()[0]
         raise ArtifactError("the checkpoint is of another network", path=state, cause=cause) from error
-    save_artifact(archive, network, params, classes, {_UPDATES: str(facts["progress"]["update"])})
+    save_trained(archive, network, params, classes, {_UPDATES: str(facts["progress"]["update"])})
     return True
 
 

@@ -12,7 +12,7 @@ from birdsod.estimator._launch import GRACE_SECONDS, JobProcess, new_job_directo
 from birdsod.estimator._local_job import TRAIN, LocalJob
 from birdsod.ssd.job_files import JobFiles, JobSpec
 from birdsod.ssd.recipe import resolve
-from birdsod.ssd.recipes import RECIPES
+from birdsod.ssd.weights import TWINS, no_imagenet_weights
 
 if TYPE_CHECKING:
     import os
@@ -136,9 +136,8 @@ class LocalEstimator:
                 message = f"{name} does not fit the data, which have {wanted}"
                 cure = "make them with Hyperparameters.for_data of these data"
                 raise HyperparameterError(message, path=data.directory, value=given, cure=cure)
-        if self.params.base_network not in RECIPES:
-            cure = f"choose {' or '.join(RECIPES)}"
-            raise HyperparameterError("no base network of this engine", value=self.params.base_network, cure=cure)
+        if self.params.base_network in TWINS and self.params.use_pretrained_model:
+            raise no_imagenet_weights(self.params.base_network)
         resolve(self.params, self.options)
 
     def __repr__(self) -> str:

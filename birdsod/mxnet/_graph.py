@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from birdsod.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 __all__ = ["Graph", "Node"]
 
@@ -131,8 +131,10 @@ class Graph:
         """Return the nodes of an operator, in order."""
         return tuple(node for node in self.nodes if node.op == op)
 
-    def needed_for(self, *heads: int) -> tuple[int, ...]:
+    def needed_for(self, *heads: int, given: Collection[int] = ()) -> tuple[int, ...]:
         """Return the numbers of the nodes that some nodes are computed from, and their own, in order.
+
+        What the nodes in ``given`` are computed from is left out.
 
         Examples
         --------
@@ -146,5 +148,5 @@ class Graph:
             number = wanted.pop()
             if number not in found:
                 found.add(number)
-                wanted += [source for source, _ in self.nodes[number].inputs]
+                wanted += [source for source, _ in self.nodes[number].inputs if number not in given]
         return tuple(sorted(found))

@@ -10,7 +10,7 @@ import torch
 if TYPE_CHECKING:
     from torch import nn
 
-    from birdsod.ssd.network import SSD
+    from birdsod.ssd.building import AnyNetwork
 
 __all__ = ["Average"]
 
@@ -20,14 +20,14 @@ class Average:
 
     Parameters
     ----------
-    network : SSD
+    network : AnyNetwork
         The network that is trained.
     decay : float
         Share of the mean that each update keeps; less at the start, where the mean would be of nothing.
     """
 
-    def __init__(self, network: SSD, decay: float) -> None:
-        self.network: SSD = copy.deepcopy(network)
+    def __init__(self, network: AnyNetwork, decay: float) -> None:
+        self.network: AnyNetwork = copy.deepcopy(network)
         self.network.eval()
         self._decay = decay
         learning = {name for name, each in network.named_parameters() if each.requires_grad}

@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal, cast, overload
+
 from birdsod.errors import HyperparameterError
+from birdsod.mxnet import ssd_graph
 from birdsod.ssd.efficientnet import EfficientNetLite0
 from birdsod.ssd.fusing import channels_last
 from birdsod.ssd.network import SSD
-from birdsod.ssd.weights import load_efficientnet_lite0
+from birdsod.ssd.twin import TwinNetwork
+from birdsod.ssd.weights import TWINS, load_efficientnet_lite0, no_imagenet_weights
 
-__all__ = ["build_network"]
+if TYPE_CHECKING:
+    from birdsod.mxnet._ssd_graphs import BaseNetwork
+
+__all__ = ["AnyNetwork", "build_network"]
+
+AnyNetwork = SSD | TwinNetwork
+"""A network that a run trains and a model runs."""
 
 _SMALLEST_IMAGE = 32
 
 
-def build_network(base_network: str, *, num_classes: int, image_shape: int, pretrained: bool = True) -> SSD:
+@overload
+def build_network(
+    base_network: Literal["efficientnet-lite0"], *, num_classes: int, image_shape: int, pretrained: bool = True
+) -> SSD: ...
+@overload
+def build_network(
+    base_network: BaseNetwork, *, num_classes: int, image_shape: int, pretrained: bool = True
+) -> TwinNetwork: ...
+@overload
+def build_network(base_network: str, *, num_classes: int, image_shape: int, pretrained: bool = True) -> AnyNetwork: ...
+def build_network(base_network: str, *, num_classes: int, image_shape: int, pretrained: bool = True) -> AnyNetwork:
     """Return the network for a base, ready to be trained or to be given weights.
 
     Parameters
     ----------
     base_network : str
-        ``efficientnet-lite0``.
+        ``efficientnet-lite0``, or one of the built-in algorithm's own: ``resnet-50`` or ``vgg-16``.
     num_classes : int
         Classes, background not counted.
     image_shape : int
         Edge of the square images in pixels.
     pretrained : bool, default True
-        Start the base from its ImageNet weights.
+        Start the base from the ImageNet weights that are installed; there are none for the built-in algorithm's.
 
     Returns
     -------
-    SSD
+    SSD or TwinNetwork
         In channels-last memory format. New parameters are drawn from torch's global generator: seed it first.
 
     Raises
@@ -45,15 +65,20 @@ def build_network(base_network: str, *, num_classes: int, image_shape: int, pret
     >>> network.image_shape
     300
     """
-    if base_network != "efficientnet-lite0":
-        message = "the local engine cannot build this base network"
-        raise HyperparameterError(message, value=base_network, cure="use base_network='efficientnet-lite0'")
     if num_classes < 1:
         raise HyperparameterError("a detector needs at least one class", value=num_classes)
     if image_shape < _SMALLEST_IMAGE:
         raise HyperparameterError(f"images need at least {_SMALLEST_IMAGE} pixels a side", value=image_shape)
+    if base_network in TWINS:
+        if pretrained:
+            raise no_imagenet_weights(base_network)
+        graph = ssd_graph(cast("BaseNetwork", base_network), num_classes=num_classes, image_shape=image_shape)
+        return channels_last(TwinNetwork(graph, image_shape=image_shape))
+    if base_network != "efficientnet-lite0":
+        message = "the local engine cannot build this base network"
+        cure = "use base_network='efficientnet-lite0', 'resnet-50' or 'vgg-16'"
+        raise HyperparameterError(message, value=base_network, cure=cure)
     base = EfficientNetLite0()
     if pretrained:
         load_efficientnet_lite0(base)
-    network = SSD(base, num_classes=num_classes, image_shape=image_shape)
-    return channels_last(network)
+    return channels_last(SSD(base, num_classes=num_classes, image_shape=image_shape))

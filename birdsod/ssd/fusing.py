@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-if TYPE_CHECKING:
-    from birdsod.ssd.network import SSD
-
 __all__ = ["channels_last", "fuse"]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _PAIRS = (
     ("conv", "norm"),
@@ -23,17 +22,17 @@ _PAIRS = (
 )
 
 
-def fuse(network: SSD) -> SSD:
+def fuse(network: Network) -> Network:
     """Return a copy for inference in which every batch normalisation is part of its convolution.
 
     Parameters
     ----------
-    network : SSD
+    network : SSD or TwinNetwork
         It is left as it is.
 
     Returns
     -------
-    SSD
+    SSD or TwinNetwork
         In evaluation mode, without gradients; answers the same up to rounding, faster.
     """
     fused = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
@@ -46,7 +45,7 @@ def fuse(network: SSD) -> SSD:
     return channels_last(fused.eval())
 
 
-def channels_last(network: SSD) -> SSD:
+def channels_last(network: Network) -> Network:
     """Lay the weights out as convolutions on a CPU like them best; the numbers stay the same."""
     for parameter in network.parameters():
         if parameter.dim() == 4:  # noqa: PLR2004 - a convolution's weight

@@ -13,6 +13,7 @@ from birdsod.errors import ArtifactError
 from birdsod.mxnet import SparseArray
 from birdsod.ssd.detection import DetectionSettings
 from birdsod.ssd.graph_operators import compute
+from birdsod.ssd.graph_program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, npt.NDArray[np.generic] | SparseArray]
 
-__all__ = ["GraphNetwork"]
+__all__ = ["IMAGENET_MEAN", "GraphNetwork", "mean_seen", "tensor_of"]
 
 _DETECTION = ("_contrib_MultiBoxDetection", "MultiBoxDetection")
 _INPUTS = 3
@@ -49,14 +50,16 @@ class GraphNetwork(nn.Module):
         Its parameters, as :func:`birdsod.mxnet.read_params` returns them.
     image_shape : int
         Edge of the square images in pixels.
+    input_mean : tuple of float, optional
+        What was subtracted from red, green and blue in training, where that is known.
 
     Attributes
     ----------
     settings : DetectionSettings
         Thresholds and limits of detection, read from the graph.
     input_mean : tuple of float
-        What is subtracted from red, green and blue before the network: nothing, or ImageNet's mean where the
-        network's own statistics say that it was trained without it.
+        What is subtracted from red, green and blue before the network: what was told; else nothing, or ImageNet's
+        mean where the network's own statistics say that it was trained without it.
     num_classes : int
         Classes, background not counted.
 
@@ -68,19 +71,18 @@ class GraphNetwork(nn.Module):
 
     anchors: torch.Tensor
 
-    def __init__(self, graph: Graph, arrays: Arrays, *, image_shape: int) -> None:
+    def __init__(
+        self, graph: Graph, arrays: Arrays, *, image_shape: int, input_mean: tuple[float, float, float] | None = None
+    ) -> None:
         super().__init__()
         graph = _for_inference(graph)
         detection = _detection(graph)
         self.image_shape = image_shape
         self.settings: DetectionSettings = _settings(detection)
-        self.input_mean: tuple[float, float, float] = _input_mean(arrays)
-        self._nodes = graph.nodes
-        self._outputs = tuple(source for source, _ in detection.inputs)
-        self._order = graph.needed_for(*self._outputs)
-        # A map that no later node takes is let go: at 512 pixels all together would fill gigabytes.
-        self._last_use = {source: number for number in self._order for source, _ in graph.nodes[number].inputs}
-        for name, tensor in _parameters(graph, self._order, arrays).items():
+        self.input_mean: tuple[float, float, float] = input_mean or mean_seen(arrays)
+        self._program = Program.of(graph, [source for source, _ in detection.inputs])
+        self._data, parameters = _parameters(graph, self._program.order, arrays)
+        for name, tensor in parameters.items():
             self.register_buffer(_buffer(name), tensor)
         # Run once: what does not fit together shows now, and the graph alone knows the shapes.
         probabilities, offsets, anchors = self._run(torch.zeros(1, 3, image_shape, image_shape))
@@ -108,17 +110,9 @@ class GraphNetwork(nn.Module):
 
     @torch.inference_mode()
     def _run(self, images: torch.Tensor) -> list[torch.Tensor]:
-        made: dict[int, torch.Tensor] = {}
-        for number in self._order:
-            node = self._nodes[number]
-            if node.is_variable:
-                made[number] = images if node.name == _DATA else self.get_buffer(_buffer(node.name))
-                continue
-            made[number] = compute(node, [made[source] for source, _ in node.inputs])
-            for source, _ in node.inputs:
-                if self._last_use[source] == number and source not in self._outputs:
-                    made.pop(source, None)
-        return [made[number] for number in self._outputs]
+        return self._program.run(
+            dict.fromkeys(self._data, images), lambda name: self.get_buffer(_buffer(name)), compute
+        )
 
     def _check(self, probabilities: torch.Tensor, offsets: torch.Tensor, anchors: torch.Tensor) -> None:
         count = anchors.numel() // 4
@@ -162,7 +156,7 @@ def _settings(node: Node) -> DetectionSettings:
     )
 
 
-def _input_mean(arrays: Arrays) -> tuple[float, float, float]:
+def mean_seen(arrays: Arrays) -> tuple[float, float, float]:
     """Decide what the network was trained on by the mean that it saw, where it kept one."""
     found = arrays.get(_INPUT_MEAN)
     if found is None or isinstance(found, SparseArray) or found.size != 3:  # noqa: PLR2004 - red, green, blue
@@ -170,17 +164,28 @@ def _input_mean(arrays: Arrays) -> tuple[float, float, float]:
     return (0.0, 0.0, 0.0) if float(abs(found.astype(float)).mean()) > _RAW_FROM else IMAGENET_MEAN
 
 
-def _parameters(graph: Graph, order: tuple[int, ...], arrays: Arrays) -> dict[str, torch.Tensor]:
+def _parameters(
+    graph: Graph, order: tuple[int, ...], arrays: Arrays
+) -> tuple[tuple[int, ...], dict[str, torch.Tensor]]:
+    """Return the numbers of the nodes that stand for the images, and what all other variables are."""
     wanted = [graph.nodes[number].name for number in order if graph.nodes[number].is_variable]
     plain = {name.partition(":")[2]: array for name, array in arrays.items() if name.startswith(("arg:", "aux:"))}
     missing = [name for name in wanted if name != _DATA and name not in plain]
     if missing or _DATA not in wanted:
         cause = "the parameters belong to another graph" if missing else "the graph has no input named data"
         raise ArtifactError("the graph and its parameters do not fit", value=missing[:5], cause=cause)
-    return {name: _tensor(name, plain[name]) for name in wanted if name != _DATA}
+    images = tuple(number for number in order if graph.nodes[number].name == _DATA and graph.nodes[number].is_variable)
+    return images, {name: tensor_of(name, plain[name]) for name in wanted if name != _DATA}
 
 
-def _tensor(name: str, array: npt.NDArray[np.generic] | SparseArray) -> torch.Tensor:
+def tensor_of(name: str, array: npt.NDArray[np.generic] | SparseArray) -> torch.Tensor:
+    """Return a parameter as a tensor of float32.
+
+    Raises
+    ------
+    ArtifactError
+        If it is larger than any of a detector, or not finite.
+    """
     if math.prod(array.shape) > _MOST_NUMBERS:
         raise ArtifactError(f"the parameter {name} is larger than any of a detector", value=array.shape)
     whole = array.dense() if isinstance(array, SparseArray) else array

@@ -1,4 +1,4 @@
-"""MXNet's operators, as far as a saved detector uses them for inference, in PyTorch."""
+"""MXNet's operators, as far as a detector uses them, in PyTorch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Tensors = Sequence[torch.Tensor]
     Operator = Callable[[Node, Tensors], torch.Tensor]
 
-__all__ = ["OPERATORS", "compute"]
+__all__ = ["OPERATORS", "compute", "training_batch_norm"]
 
 _ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu": functional.relu,
@@ -81,6 +81,45 @@ def _batch_norm(node: Node, inputs: Tensors) -> torch.Tensor:
     data, gamma, beta, mean, variance = inputs
     scale = None if node.flag("fix_gamma", default=True) else gamma
     return functional.batch_norm(data, mean, variance, scale, beta, training=False, eps=node.number("eps", 1e-3))
+
+
+def training_batch_norm(node: Node, inputs: Tensors) -> torch.Tensor:
+    """Return a map normalised by its own mean and variance, and let the moving statistics follow as MXNet does.
+
+    Unlike PyTorch's, MXNet's moving variance follows the variance that is divided by the count itself, and a gamma
+    that is fixed is set to one at each step, with a gradient of zero.
+
+    Parameters
+    ----------
+    node : Node
+        The operator.
+    inputs : sequence of Tensor
+        Map, gamma, beta, moving mean and moving variance; the last two are changed, and so is a fixed gamma.
+
+    Returns
+    -------
+    Tensor
+
+    Source
+    ------
+    Apache MXNet 1.9.1, ``BatchNorm``.
+    """
+    data, gamma, beta, moving_mean, moving_variance = inputs
+    if node.flag("fix_gamma", default=True):
+        with torch.no_grad():
+            gamma.fill_(1.0)
+        gamma = gamma.detach() + (gamma - gamma)
+    mean, variance = torch.zeros_like(moving_mean), torch.zeros_like(moving_variance)
+    # With a momentum of one they take what is there now. PyTorch divides the variance by one less than the count.
+    made = functional.batch_norm(
+        data, mean, variance, gamma, beta, training=True, momentum=1.0, eps=node.number("eps", 1e-3)
+    )
+    count = data.numel() // data.shape[1]
+    share = 1 - node.number("momentum", 0.9)
+    with torch.no_grad():
+        moving_mean.lerp_(mean, share)
+        moving_variance.lerp_(variance * ((count - 1) / count), share)
+    return made
 
 
 def _convolution(node: Node, inputs: Tensors) -> torch.Tensor:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.ssd.artifact import Artifact
+    from birdsod.ssd.building import AnyNetwork
     from birdsod.ssd.mxnet_artifact import MXNetArtifact
-    from birdsod.ssd.network import SSD
 
 __all__ = ["load_model"]
 
@@ -80,7 +80,7 @@ def _mxnet_model(artifact: MXNetArtifact, image_shape: int | None, device: str) 
 
     edge = artifact.image_shape if image_shape is None else image_shape
     try:
-        network = GraphNetwork(artifact.graph, artifact.arrays, image_shape=edge)
+        network = GraphNetwork(artifact.graph, artifact.arrays, image_shape=edge, input_mean=artifact.input_mean)
         classes = artifact.classes_for(network.num_classes)
     except ArtifactError as error:
         error.path = error.path or str(artifact.file)
@@ -108,7 +108,7 @@ def _settings(artifact: Artifact, path: str | os.PathLike[str]) -> tuple[Hyperpa
         ) from error
 
 
-def _network(artifact: Artifact, params: Hyperparameters, path: str | os.PathLike[str]) -> SSD:
+def _network(artifact: Artifact, params: Hyperparameters, path: str | os.PathLike[str]) -> AnyNetwork:
     import torch
 
     from birdsod.ssd.building import build_network

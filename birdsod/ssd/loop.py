@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from birdsod import training_log as log
-from birdsod.ssd.artifact import save_artifact
 from birdsod.ssd.checkpoint import read_checkpoint, write_checkpoint
+from birdsod.ssd.saving import save_trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,7 +230,7 @@ class Loop:
         if self.options.keep == "best":
             network.load_state_dict(read_checkpoint(self._best)[0])
         path = self.directory / "model.tar.gz"
-        save_artifact(path, network, self.params, self.packed.class_table)
+        save_trained(path, network, self.params, self.packed.class_table)
         early = self._stopped_early() and self.run.progress.update < self.recipe.updates
         reason = f"no better validation mAP in {self.params.early_stopping_patience} epochs" if early else None
         if reason:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.mxnet import Graph, SparseArray
 
-__all__ = ["MXNetArtifact", "holds_mxnet", "mxnet_artifact"]
+__all__ = ["INPUT_MEAN", "MXNetArtifact", "holds_mxnet", "mxnet_artifact"]
+
+INPUT_MEAN = "_input_mean"
+"""Where ``hyperparams.json`` tells what was subtracted from the images; the algorithm's own archives do not tell."""
 
 _SYMBOL = "-symbol.json"
 _PARAMS = re.compile(r"(.*)-(\d{4,})\.params")
@@ -79,6 +82,19 @@ class MXNetArtifact:
         if not told.isdecimal() or not 0 < int(told) <= _LARGEST_IMAGE_SHAPE:
             raise ArtifactError(f"{HYPERPARAMETERS}: image_shape is no edge in pixels", path=self.file, value=told)
         return int(told)
+
+    @property
+    def input_mean(self) -> tuple[float, float, float] | None:
+        """What was subtracted from red, green and blue in training; none where the archive does not tell."""
+        told = self.hyperparameters.get(INPUT_MEAN)
+        if told is None:
+            return None
+        try:
+            red, green, blue = (float(part) for part in told.split(","))
+        except ValueError as error:
+            message = f"{HYPERPARAMETERS}: {INPUT_MEAN} is not three numbers"
+            raise ArtifactError(message, path=self.file, value=told) from error
+        return red, green, blue
 
     def classes_for(self, count: int) -> ClassTable:
         """Return the class table, numbers for names where the archive names none."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from birdsod.ssd.loss import multibox_loss
 from birdsod.ssd.targets import batch_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import torch
 
-__all__ = ["Objective", "Trainable", "multibox_objective"]
+__all__ = ["Graded", "Objective", "Trainable", "multibox_objective"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,6 +67,15 @@ class Trainable(Protocol):
 
     def new_parameters(self) -> Iterable[torch.nn.Parameter]:
         """Return all other trainable parameters."""
+        ...
+
+
+@runtime_checkable
+class Graded(Protocol):
+    """A network that tells how strongly each of its parameters is updated."""
+
+    def update_factors(self) -> Mapping[torch.nn.Parameter, tuple[float, float]]:
+        """Return what the learning rate and the weight decay of each parameter are multiplied by."""
         ...
 
 

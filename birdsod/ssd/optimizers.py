@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from birdsod.ssd.objective import Graded
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from birdsod.hyperparameters import Hyperparameters
-    from birdsod.ssd.network import SSD
+    from birdsod.ssd.building import AnyNetwork
     from birdsod.ssd.recipe import Recipe
 
 __all__ = ["make_optimizer", "set_rate"]
@@ -18,7 +20,7 @@ __all__ = ["make_optimizer", "set_rate"]
 _FACTOR = "rate_factor"
 
 
-def make_optimizer(network: SSD, recipe: Recipe, params: Hyperparameters) -> torch.optim.Optimizer:
+def make_optimizer(network: AnyNetwork, recipe: Recipe, params: Hyperparameters) -> torch.optim.Optimizer:
     """Return the optimizer of a run over the weights that are not frozen.
 
     Base network and detection layers have learning rates of their own. Weight decay pulls at weights only, not at
@@ -26,7 +28,7 @@ def make_optimizer(network: SSD, recipe: Recipe, params: Hyperparameters) -> tor
 
     Parameters
     ----------
-    network : SSD
+    network : AnyNetwork
         With its layers frozen already.
     recipe : Recipe
         Which optimizer, and its numbers.
@@ -66,10 +68,14 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = peak * group[_FACTOR]
 
 
-def _groups(network: SSD, recipe: Recipe) -> Iterator[dict[str, object]]:
+def _groups(network: AnyNetwork, recipe: Recipe) -> Iterator[dict[str, object]]:
+    told = network.update_factors() if isinstance(network, Graded) else {}
     halves = ((network.base_parameters(), recipe.base_rate_factor), (network.new_parameters(), 1.0))
     for parameters, factor in halves:
-        for pulled in (True, False):
-            chosen = [each for each in parameters if (each.ndim > 1) == pulled]
-            if chosen:
-                yield {"params": chosen, "weight_decay": recipe.weight_decay if pulled else 0.0, _FACTOR: factor}
+        alike: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+        for each in parameters:
+            rate, decay = told.get(each, (1.0, float(each.ndim > 1)))
+            alike.setdefault((decay, rate), []).append(each)
+        for decay, rate in sorted(alike, reverse=True):
+            pull = recipe.weight_decay * decay
+            yield {"params": alike[decay, rate], "weight_decay": pull, _FACTOR: factor * rate}

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from birdsod.hyperparameters import Hyperparameters
+    from birdsod.ssd.building import AnyNetwork
     from birdsod.ssd.loader import Batch
-    from birdsod.ssd.network import SSD
     from birdsod.ssd.objective import Objective
     from birdsod.ssd.recipe import Recipe
 
@@ -76,7 +76,7 @@ class Run:
 
     Parameters
     ----------
-    network : SSD
+    network : AnyNetwork
         On its device, with its layers frozen already.
     recipe : Recipe
         What the run does.
@@ -89,8 +89,8 @@ class Run:
         How far it is.
     """
 
-    def __init__(self, network: SSD, recipe: Recipe, params: Hyperparameters) -> None:
-        self.network: SSD = network.train()
+    def __init__(self, network: AnyNetwork, recipe: Recipe, params: Hyperparameters) -> None:
+        self.network: AnyNetwork = network.train()
         self.progress: Progress = Progress()
         self._recipe = recipe
         self._optimizer = make_optimizer(network, recipe, params)
@@ -98,7 +98,7 @@ class Run:
         self._average = Average(network, recipe.average) if recipe.average else None
 
     @property
-    def trained(self) -> SSD:
+    def trained(self) -> AnyNetwork:
         """The network that the run makes: the running mean, where there is one."""
         return self._average.network if self._average else self.network
 

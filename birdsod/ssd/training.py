@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.recordio import Packed
+    from birdsod.ssd.building import AnyNetwork
     from birdsod.ssd.loader import Source
-    from birdsod.ssd.network import SSD
     from birdsod.ssd.recipe import Recipe
 
 __all__ = ["Outcome", "Reports", "train"]
@@ -100,7 +100,7 @@ def _check(packed: Packed, params: Hyperparameters, options: LocalOptions) -> No
         raise HyperparameterError(message, path=packed.directory, cure="pack a validation channel, and validate")
 
 
-def _network(params: Hyperparameters, recipe: Recipe, options: LocalOptions) -> SSD:
+def _network(params: Hyperparameters, recipe: Recipe, options: LocalOptions) -> AnyNetwork:
     network = build_network(
         params.base_network,
         num_classes=params.num_classes,

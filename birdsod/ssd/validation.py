@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from birdsod.hyperparameters import Hyperparameters
+    from birdsod.ssd.building import AnyNetwork
     from birdsod.ssd.loader import Batch, Source
-    from birdsod.ssd.network import SSD
 
 __all__ = ["Validation"]
 
@@ -50,12 +50,12 @@ class Validation:
     memory: int = _MEMORY
     _kept: list[tuple[tuple[torch.Tensor, ...], npt.NDArray[np.float32]]] | None = field(default=None, init=False)
 
-    def score(self, network: SSD) -> float:
+    def score(self, network: AnyNetwork) -> float:
         """Return the mean average precision of a network by the area rule.
 
         Parameters
         ----------
-        network : SSD
+        network : AnyNetwork
             Its frozen layers must be the same at every call.
 
         Returns
@@ -75,7 +75,7 @@ class Validation:
         return float(np.nan_to_num(scores.map_area))
 
     @torch.no_grad()
-    def _compare(self, network: SSD) -> tuple[GroundTruth, Predictions]:
+    def _compare(self, network: AnyNetwork) -> tuple[GroundTruth, Predictions]:
         first, objects, detections = 0, [], []
         for features, labels in self._seen(network):
             logits, offsets = network.forward_from(features)
@@ -95,7 +95,7 @@ class Validation:
             Predictions(_whole(found[:, 0]), _whole(found[:, 1]), found[:, 2], found[:, 3:7]),
         )
 
-    def _seen(self, network: SSD) -> Iterator[tuple[tuple[torch.Tensor, ...], npt.NDArray[np.float32]]]:
+    def _seen(self, network: AnyNetwork) -> Iterator[tuple[tuple[torch.Tensor, ...], npt.NDArray[np.float32]]]:
         if self._kept is not None:
             yield from self._kept
             return
@@ -110,7 +110,7 @@ class Validation:
             self._kept = kept
 
 
-def _images(batch: Batch, network: SSD) -> torch.Tensor:
+def _images(batch: Batch, network: AnyNetwork) -> torch.Tensor:
     return torch.from_numpy(batch.images).to(network.anchors.device).permute(0, 3, 1, 2).float()
 
 

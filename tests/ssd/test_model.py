@@ -201,7 +201,7 @@ def test_weights_of_another_network_are_refused(folder: Path) -> None:
     [
         ({"nms_topk": "many"}, "nms_topk is no whole number"),
         ({"learning_rate": "-1"}, "hyperparams.json is malformed: .*learning_rate"),
-        ({"base_network": "resnet-50"}, "cannot build this base network"),
+        ({"base_network": "resnet-50"}, "do not fit the network that hyperparams.json names"),
     ],
 )
 def test_hyperparameters_that_make_no_sense_are_refused(folder: Path, change: dict[str, str], message: str) -> None:

@@ -234,7 +234,7 @@ def test_anchors_travel_with_the_network_but_not_with_its_weights() -> None:
 @pytest.mark.parametrize(
     ("base_network", "num_classes", "image_shape", "message"),
     [
-        ("resnet-50", 5, 300, "cannot build this base network"),
+        ("resnet-18", 5, 300, "cannot build this base network"),
         ("efficientnet-lite0", 0, 300, "at least one class"),
         ("efficientnet-lite0", 5, 31, "at least 32 pixels"),
     ],

@@ -1,0 +1,96 @@
+"""A part of a graph in the order in which it is computed, and the computing of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    import torch
+
+    from birdsod.mxnet import Graph, Node
+
+    Operator = Callable[[Node, Sequence[torch.Tensor]], torch.Tensor]
+
+__all__ = ["Program"]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What has to be computed, in order, for some nodes of a graph.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+        All nodes of the graph.
+    outputs : tuple of int
+        Numbers of the nodes that are wanted.
+    order : tuple of int
+        Numbers of the nodes that they are computed from, and their own.
+    last_use : mapping of int to int
+        The last node in the order that takes from each node.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    order: tuple[int, ...]
+    last_use: Mapping[int, int]
+
+    @classmethod
+    def of(cls, graph: Graph, outputs: Sequence[int], given: Collection[int] = ()) -> Self:
+        """Return the program for some nodes.
+
+        Parameters
+        ----------
+        graph : Graph
+            The graph.
+        outputs : sequence of int
+            Numbers of the nodes that are wanted.
+        given : collection of int
+            Numbers of nodes that are known when it runs; what they are computed from is left out.
+
+        Returns
+        -------
+        Program
+        """
+        order = graph.needed_for(*outputs, given=given)
+        computed = (number for number in order if number not in given)
+        last_use = {source: number for number in computed for source, _ in graph.nodes[number].inputs}
+        return cls(graph.nodes, tuple(outputs), order, last_use)
+
+    def run(
+        self, given: Mapping[int, torch.Tensor], parameter: Callable[[str], torch.Tensor], compute: Operator
+    ) -> list[torch.Tensor]:
+        """Compute the wanted nodes.
+
+        Parameters
+        ----------
+        given : mapping of int to Tensor
+            What is known, by number of the node; the image data at least.
+        parameter : callable
+            Returns the tensor of a variable by its name.
+        compute : callable
+            Returns what a node makes of its inputs.
+
+        Returns
+        -------
+        list of Tensor
+            In the order of the outputs.
+        """
+        made: dict[int, torch.Tensor] = {}
+        for number in self.order:
+            node = self.nodes[number]
+            if number in given:
+                made[number] = given[number]
+                continue
+            if node.is_variable:
+                made[number] = parameter(node.name)
+                continue
+            made[number] = compute(node, [made[source] for source, _ in node.inputs])
+            # A map that no later node takes is let go: at 512 pixels all together would fill gigabytes.
+            for source, _ in node.inputs:
+                if self.last_use[source] == number and source not in self.outputs:
+                    made.pop(source, None)
+        return [made[number] for number in self.outputs]
