@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Float32Array = npt.NDArray[np.float32]
 
-__all__ = ["SSD_ANCHORS", "AnchorLayer", "anchors_for", "multibox_prior"]
+__all__ = ["SSD_ANCHORS", "TOP_DOWN_ANCHORS", "AnchorLayer", "anchors_by_cell", "anchors_for", "multibox_prior"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,13 @@ SSD_ANCHORS = (
 )
 """The six layers of anchors of the built-in algorithm, finest feature map first."""
 
+TOP_DOWN_ANCHORS = (
+    tuple(AnchorLayer((size,), _THREE) for size in (0.1, 0.2, 0.33, 0.5)),
+    (*(AnchorLayer((size,), _THREE) for size in (0.6, 0.8)), AnchorLayer((0.97,), (1.0,))),
+)
+"""The anchors of our own network's two feature maps, several layers each: large boxes on fine maps, so that many
+cells see each object."""
+
 
 def anchors_for(layers: Sequence[AnchorLayer], shapes: Sequence[tuple[int, int]]) -> Float32Array:
     """Return the anchors of several feature maps, one after the other.
@@ -111,6 +118,33 @@ def anchors_for(layers: Sequence[AnchorLayer], shapes: Sequence[tuple[int, int]]
     (2268, 4)
     """
     return np.concatenate([layer.boxes(*shape) for layer, shape in zip(layers, shapes, strict=True)])
+
+
+def anchors_by_cell(maps: Sequence[Sequence[AnchorLayer]], shapes: Sequence[tuple[int, int]]) -> Float32Array:
+    """Return the anchors of several feature maps that have several layers each, cell by cell.
+
+    Parameters
+    ----------
+    maps : sequence of sequence of AnchorLayer
+        The layers of each feature map; a cell has their anchors one after the other.
+    shapes : sequence of tuple of int
+        Height and width of each feature map.
+
+    Returns
+    -------
+    ndarray of float32
+        Shape ``(N, 4)``, relative ``xmin, ymin, xmax, ymax``.
+
+    Examples
+    --------
+    >>> anchors_by_cell(TOP_DOWN_ANCHORS, [(19, 19), (10, 10)]).shape
+    (5032, 4)
+    """
+    parts = [
+        np.concatenate([layer.boxes(*shape).reshape(-1, layer.per_cell, 4) for layer in layers], axis=1).reshape(-1, 4)
+        for layers, shape in zip(maps, shapes, strict=True)
+    ]
+    return np.concatenate(parts)
 
 
 def multibox_prior(

@@ -1,4 +1,4 @@
-"""Parts of the detector that stand on the base network: necks, further feature maps and heads."""
+"""Parts of the detector that stand on the base network: feature maps that see far and finely, and heads on them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["EXTRA_CHANNELS", "ConvNorm", "extras", "heads", "per_anchor", "prefer_background", "with_extras"]
+__all__ = ["ConvNorm", "TopDown", "heads", "per_anchor", "prefer_background"]
 
-# Channels between and after the two convolutions of each further feature map.
-EXTRA_CHANNELS = ((256, 512), (128, 256), (128, 256), (128, 128))
 # Hard negative mining shows the classifier three background anchors for each object.
 _BACKGROUND_ODDS = 3.0
 
@@ -41,11 +39,34 @@ class ConvNorm(nn.Module):
         return functional.relu(output, inplace=True)
 
 
-def extras(inputs: int) -> Iterator[nn.Module]:
-    """Yield the modules that halve the last feature map again and again."""
-    for inner, outer in EXTRA_CHANNELS:
-        yield nn.Sequential(ConvNorm(inputs, inner, 1), ConvNorm(inner, outer, 3, stride=2))
-        inputs = outer
+class TopDown(nn.Module):
+    """Feature maps of equal width, each finer one with what the coarser ones have seen.
+
+    Parameters
+    ----------
+    tapped : sequence of int
+        Channels of the base network's feature maps, finest first.
+    channels : int
+        Channels of the result's.
+
+    Source
+    ------
+    Lin et al., "Feature Pyramid Networks for Object Detection" (2017); the coarser map is enlarged linearly here,
+    since its edge is not always half of the finer one's.
+    """
+
+    def __init__(self, tapped: Sequence[int], channels: int) -> None:
+        super().__init__()
+        # Linear bottlenecks: without an activation on each, nothing is learned.
+        self.laterals = nn.ModuleList(ConvNorm(inputs, channels, 1) for inputs in tapped)
+        self.smoothers = nn.ModuleList(ConvNorm(channels, channels, 3) for _ in tapped)
+
+    def forward(self, tapped: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the feature maps, finest first."""
+        maps = [lateral(tap) for lateral, tap in zip(self.laterals, tapped, strict=True)]
+        for finer in reversed(range(len(maps) - 1)):
+            maps[finer] = maps[finer] + _enlarged(maps[finer + 1], maps[finer])
+        return [smoother(each) for smoother, each in zip(self.smoothers, maps, strict=True)]
 
 
 def heads(channels: Sequence[int], per_cell: Sequence[int], outputs: int) -> Iterator[nn.Module]:
@@ -64,15 +85,10 @@ def prefer_background(class_heads: nn.ModuleList, num_classes: int) -> None:
             head.get_parameter("bias")[:: num_classes + 1] = math.log(_BACKGROUND_ODDS * num_classes)
 
 
-def with_extras(tapped: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the shapes of all feature maps, given those of the tapped ones."""
-    shapes = list(tapped)
-    for _ in EXTRA_CHANNELS:
-        height, width = shapes[-1]
-        shapes.append(((height + 1) // 2, (width + 1) // 2))
-    return shapes
-
-
 def per_anchor(output: torch.Tensor, values: int) -> torch.Tensor:
     """Return a head's output with one row for each anchor, cells row by row."""
     return output.permute(0, 2, 3, 1).reshape(len(output), -1, values)
+
+
+def _enlarged(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
+    return functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""The detector's network: a base, necks on its taps, four smaller feature maps, and heads on all six."""
+"""The detector's network: a base, two feature maps out of its taps, and heads on both."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from birdsod.errors import HyperparameterError
-from birdsod.ssd.anchors import SSD_ANCHORS, anchors_for
-from birdsod.ssd.layers import EXTRA_CHANNELS, ConvNorm, extras, heads, per_anchor, prefer_background, with_extras
-from birdsod.ssd.objective import multibox_objective
+from birdsod.ssd.anchors import TOP_DOWN_ANCHORS, anchors_by_cell
+from birdsod.ssd.layers import TopDown, heads, per_anchor, prefer_background
+from birdsod.ssd.overlap import overlap_objective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ __all__ = ["FROZEN_BY_DEFAULT", "SSD"]
 FROZEN_BY_DEFAULT = r"base\.(_conv_stem|_bn0|_blocks\.[0-7])\."
 """What the local recipe leaves as it is: EfficientNet-Lite0's stem and first eight blocks."""
 
-_NECK_CHANNELS = (256, 512)
+_CHANNELS = 128
 # Of EfficientNet-Lite0, at half the image's size.
 _WIDEST_CHANNELS = 96
 # The C library hands back larger blocks to the system at once, and fresh memory costs more than the arithmetic.
@@ -33,7 +33,7 @@ _REUSED_BYTES = 24 << 20
 
 
 class SSD(nn.Module):
-    """A single shot detector with six feature maps.
+    """A single shot detector with two feature maps, the finer of which sees what the coarser one does.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ class SSD(nn.Module):
         Classes, background not counted.
     image_shape : int
         Edge of the square images in pixels.
-    layers : sequence of AnchorLayer
-        Anchors of the six feature maps.
+    layers : sequence of sequence of AnchorLayer
+        Anchors of the two feature maps.
 
     Attributes
     ----------
@@ -57,12 +57,10 @@ class SSD(nn.Module):
     >>> network = build_network("efficientnet-lite0", num_classes=5, image_shape=300, pretrained=False).eval()
     >>> class_logits, offsets = network(torch.zeros(1, 3, 300, 300))
     >>> tuple(network.anchors.shape), tuple(class_logits.shape), tuple(offsets.shape)
-    ((2268, 4), (1, 2268, 6), (1, 9072))
+    ((5032, 4), (1, 5032, 6), (1, 20128))
     """
 
     anchors: torch.Tensor
-    necks: nn.ModuleList
-    extras: nn.ModuleList
     class_heads: nn.ModuleList
     box_heads: nn.ModuleList
 
@@ -72,22 +70,19 @@ class SSD(nn.Module):
         *,
         num_classes: int,
         image_shape: int,
-        layers: Sequence[AnchorLayer] = SSD_ANCHORS,
+        layers: Sequence[Sequence[AnchorLayer]] = TOP_DOWN_ANCHORS,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.image_shape = image_shape
         self.base = base
-        self.necks = nn.ModuleList(
-            ConvNorm(tapped, wanted, 1) for tapped, wanted in zip(base.tap_channels, _NECK_CHANNELS, strict=True)
-        )
-        self.extras = nn.ModuleList(extras(_NECK_CHANNELS[-1]))
-        channels = (*_NECK_CHANNELS, *(outer for _, outer in EXTRA_CHANNELS))
-        per_cell = [layer.per_cell for layer in layers]
+        self.top_down = TopDown(base.tap_channels, _CHANNELS)
+        channels = [_CHANNELS] * len(layers)
+        per_cell = [sum(layer.per_cell for layer in each) for each in layers]
         self.class_heads = nn.ModuleList(heads(channels, per_cell, num_classes + 1))
         self.box_heads = nn.ModuleList(heads(channels, per_cell, 4))
         prefer_background(self.class_heads, num_classes)
-        boxes = anchors_for(layers, with_extras(base.tap_shapes(image_shape)))
+        boxes = anchors_by_cell(layers, base.tap_shapes(image_shape))
         self.register_buffer("anchors", torch.from_numpy(boxes), persistent=False)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -168,9 +163,7 @@ class SSD(nn.Module):
             As :meth:`forward` returns them.
         """
         *tapped, _ = self._run(features, self.frozen_stages, len(self.base.stages))
-        maps = [neck(tap) for neck, tap in zip(self.necks, tapped, strict=True)]
-        for extra in self.extras:
-            maps.append(extra(maps[-1]))
+        maps = self.top_down(tapped)
         logits = [
             per_anchor(head(each), self.num_classes + 1) for head, each in zip(self.class_heads, maps, strict=True)
         ]
@@ -178,8 +171,8 @@ class SSD(nn.Module):
         return torch.cat(logits, dim=1), torch.cat(offsets, dim=1).flatten(1)
 
     def objective(self, images: torch.Tensor, labels: torch.Tensor) -> Objective:
-        """Return the loss of a batch, as :func:`multibox_objective` does."""
-        return multibox_objective(self, images, labels)
+        """Return the loss of a batch, as :func:`overlap_objective` does."""
+        return overlap_objective(self, images, labels)
 
     def _run(self, features: tuple[torch.Tensor, ...], first: int, last: int) -> tuple[torch.Tensor, ...]:
         *tapped, current = features
@@ -240,7 +233,7 @@ class SSD(nn.Module):
         return [each for each in self.base.parameters() if each.requires_grad]
 
     def new_parameters(self) -> list[nn.Parameter]:
-        """Return the trainable parameters of necks, further feature maps and heads, which start at random."""
+        """Return the trainable parameters of feature maps and heads, which start at random."""
         named = self.named_parameters()
         return [each for name, each in named if each.requires_grad and not name.startswith("base.")]
 

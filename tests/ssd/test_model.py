@@ -93,7 +93,7 @@ def test_detecting_is_the_network_followed_by_the_operator(archive: Path, model:
         nms_topk=400,
     )
     found = model.detect(batch)
-    assert found.shape == (1, 2268, 6)
+    assert found.shape == (1, 5032, 6)
     assert (found[0, :50, 0] == expected[0, :50, 0]).mean() > 0.9
     np.testing.assert_allclose(found[0, :50, 1], expected[0, :50, 1], atol=1e-3)
 
