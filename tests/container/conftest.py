@@ -74,13 +74,12 @@ class Laid:
         *arguments: str,
         environment: dict[str, str] | None = None,
         before: Sequence[str] = (),
-        owned: bool = False,
     ) -> subprocess.Popen[str]:
         """Start a program in a process of its own."""
         return subprocess.Popen(
             [*before, sys.executable, "-m", "birdsod.container", *arguments],
             env={**os.environ, "BIRDSOD_OPT_ML": str(self.tree.root), **(environment or {})},
-            stdin=subprocess.PIPE if owned else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

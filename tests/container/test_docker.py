@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -62,15 +63,17 @@ def test_every_package_is_pinned() -> None:
     assert all("--constraint constraints.txt" in part for part in installed)
 
 
-def test_the_build_of_torch_is_checked() -> None:
-    (check,) = (rest for rest in of("RUN") if "torch.version.cuda" in rest)
-    code = re.findall(r'-c "(.*?)"', check)[0]
+def test_the_build_of_torch_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
+    (check,) = (rest for rest in of("RUN") if "torch.version.cuda" in rest)
+    script = tmp_path / "check.py"
+    script.write_text(re.findall(r'-c "(.*?)"', check)[0])
     own, other = ("cpu", "gpu") if torch.version.cuda is None else ("gpu", "cpu")
-    assert subprocess.run([sys.executable, "-c", code, own], check=False).returncode == 0
-    refused = subprocess.run([sys.executable, "-c", code, other], capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert f"this is PyTorch for {own}, not {other}" in refused.stderr
+    for device, answer in ((own, None), (other, f"this is PyTorch for {own}, not {other}: name its TORCH_INDEX")):
+        monkeypatch.setattr(sys, "argv", ["-c", device])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(script))
+        assert ended.value.code == answer
 
 
 def test_whatever_is_copied_is_there_and_not_ignored() -> None:
@@ -98,10 +101,11 @@ def test_a_program_runs_under_its_name(laid: Laid, program: str) -> None:
     assert os.access(script, os.X_OK)
     # As in the image, where the environment of birdsod comes first.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "BIRDSOD_OPT_ML": str(laid.tree.root)}
-    done = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+    told = {"PATH": path, "BIRDSOD_OPT_ML": str(laid.tree.root), "SAGEMAKER_BIND_TO_PORT": "none"}
+    done = subprocess.run([script], env={**os.environ, **told}, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert str(laid.tree.root) in (laid.tree.failure.read_text() if program == "train" else done.stderr)
+    told_by = {"train": done.stdout, "serve": done.stderr}[program]
+    assert {"train": "there are no hyperparameters", "serve": "SAGEMAKER_BIND_TO_PORT is no port"}[program] in told_by
 
 
 def test_the_definition_is_without_fault() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import tempfile
 import threading
 from pathlib import Path
@@ -39,11 +40,10 @@ def feed(pipe: Path, pieces: Sequence[bytes]) -> threading.Thread:
     return thread
 
 
-@given(st.lists(st.integers(0, 1 << 18), max_size=6), st.randoms(use_true_random=False))
+@given(st.lists(st.integers(0, 1 << 18), max_size=6), st.integers(0, 9))
 @settings(max_examples=20)
-def test_what_goes_in_comes_out(sizes: list[int], chance: object) -> None:
-    assert hasattr(chance, "randbytes")
-    pieces = [chance.randbytes(size) for size in sizes]
+def test_what_goes_in_comes_out(sizes: list[int], seed: int) -> None:
+    pieces = [random.Random(seed).randbytes(size) for size in sizes]
     with tempfile.TemporaryDirectory() as folder:
         pipe, target = Path(folder, "train_0"), Path(folder, "train.rec")
         os.mkfifo(pipe)

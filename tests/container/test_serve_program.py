@@ -89,13 +89,3 @@ def test_a_port_that_is_none_is_refused(
     monkeypatch.setenv("SAGEMAKER_BIND_TO_PORT", "eighty")
     assert main(["serve", "--root", str(laid.tree.root)]) == 1
     assert "SAGEMAKER_BIND_TO_PORT is no port (got 'eighty')" in capsys.readouterr().err
-
-
-def test_it_ends_with_its_owner(laid: Laid, archive: Path) -> None:
-    leave_model(archive, laid.tree.model)
-    with laid.start("serve", "--host", "127.0.0.1", "--port", "0", "--owned", owned=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert any("listening" in line for line in iter(process.stdout.readline, ""))
-        process.stdin.close()
-        assert process.wait() == 0
