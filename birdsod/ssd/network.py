@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FROZEN_BY_DEFAULT", "SSD"]
 
-FROZEN_BY_DEFAULT = r"base\.(_conv_stem|_bn0|_blocks\.[0-7])\."
-"""What the local recipe leaves as it is: EfficientNet-Lite0's stem and first eight blocks."""
+FROZEN_BY_DEFAULT = r"base\.(_conv_stem|_bn0|_blocks\.([0-9]|10))\."
+"""What the local recipe leaves as it is: EfficientNet-Lite0's stem and first eleven blocks, up to the first tap."""
 
 _CHANNELS = 128
 # Of EfficientNet-Lite0, at half the image's size.
@@ -207,7 +207,7 @@ class SSD(nn.Module):
         >>> from birdsod.ssd.building import build_network
         >>> network = build_network("efficientnet-lite0", num_classes=5, image_shape=300, pretrained=False)
         >>> len(network.freeze(FROZEN_BY_DEFAULT)), network.frozen_stages
-        (72, 9)
+        (99, 12)
         """
         try:
             matcher = re.compile(pattern)

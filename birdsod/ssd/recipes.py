@@ -18,7 +18,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "schedule": "cosine",
         "warmup": 10,
         "batch_size": 16,
-        "freeze": r"base\.(_conv_stem|_bn0|_blocks\.[0-7])\.",
+        "freeze": r"base\.(_conv_stem|_bn0|_blocks\.([0-9]|10))\.",
         "average": 0.98,
         "gradient_clip": 10.0,
     }

@@ -64,6 +64,19 @@ def test_a_crop_always_leaves_an_object() -> None:
         assert len(seen.boxes) == 1
 
 
+@pytest.mark.parametrize("least_seen", [0.0, 0.5, 0.9])
+def test_a_crop_leaves_as_much_of_an_object_in_sight_as_it_must(least_seen: float) -> None:
+    sample = noise(objects=1)
+    box = (sample.boxes * (90, 70, 90, 70))[0]
+    seen = []
+    for seed in range(60):
+        part = choose_window(sample, np.random.default_rng(seed), still(crop=1.0, least_seen=least_seen))
+        sides = np.minimum(box[2:], part[2:]) - np.maximum(box[:2], part[:2])
+        seen.append(np.prod(sides) / np.prod(box[2:] - box[:2]))
+    assert min(seen) >= least_seen - 1e-9
+    assert (min(seen) < 0.9) == (least_seen < 0.9)
+
+
 def test_a_crop_is_a_part_and_a_larger_field_is_not() -> None:
     sample = noise()
     for seed in range(40):
@@ -133,7 +146,7 @@ def test_hue_is_clamped_not_turned_around() -> None:
 @pytest.mark.parametrize(("mirrored", "share"), [(True, 0.5), (False, 0.0)])
 def test_options_decide(*, mirrored: bool, share: float) -> None:
     options = LocalOptions(mirror=mirrored, crop=0.1, zoom_out=0.2, largest_field=2.0, colour=0.3)
-    assert Augmentation.of(options) == Augmentation(share, 0.1, 0.2, 2.0, 0.3)
+    assert Augmentation.of(options) == Augmentation(share, 0.1, 0.2, 2.0, 0.3, least_seen=0.9)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +156,7 @@ def test_options_decide(*, mirrored: bool, share: float) -> None:
         ({"crop": -0.1}, "crop"),
         ({"zoom_out": float("nan")}, "zoom_out"),
         ({"colour": 2.0}, "colour"),
+        ({"least_seen": 1.01}, "least_seen"),
         ({"largest_field": 0.5}, "largest_field"),
         ({"interpolation": "lanczos"}, "unknown interpolation"),
     ],
