@@ -8,37 +8,18 @@ from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from birdsod._hyperparameter_rules import RULES
 from birdsod.errors import HyperparameterError
+from birdsod.estimator.sagemaker.local_options import option_names
 from birdsod.hyperparameters import Hyperparameters
 from birdsod.ssd.options import LocalOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["option_names", "read_settings"]
+__all__ = ["read_settings"]
 
-_CLASHING = "local_"
 _ADDED = ("_", "sagemaker_")  # by the algorithm, by a search, by the SDK
 _UNLISTED = "nms_topk"
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
-
-
-@cache
-def option_names() -> Mapping[str, str]:
-    """Return by which name of a hyperparameter each local option goes.
-
-    An option has its own name, or that name behind ``local_`` where the algorithm has a hyperparameter of that name.
-
-    Returns
-    -------
-    mapping of str to str
-        Name of the hyperparameter to name of the option.
-
-    Examples
-    --------
-    >>> option_names()["updates"], option_names()["local_learning_rate"]
-    ('updates', 'learning_rate')
-    """
-    return {f"{_CLASHING}{name}" if name in RULES else name: name for name in _kinds()}
 
 
 def read_settings(values: Mapping[str, str]) -> tuple[Hyperparameters, LocalOptions]:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdsod.container.settings import option_names, read_settings
+from birdsod.container.settings import read_settings
 from birdsod.errors import HyperparameterError
+from birdsod.estimator.sagemaker.local_options import option_names, sent_options
 from birdsod.ssd.options import LocalOptions
 
 REQUIRED = {"num_classes": "2", "num_training_samples": "64"}
@@ -36,9 +37,9 @@ OPTIONS = st.fixed_dictionaries(
 
 @given(OPTIONS)
 def test_options_survive_being_sent_as_text(options: dict[str, object]) -> None:
-    sent = {name: str(options[option]) for name, option in option_names().items() if option in options}
-    params, read = read_settings(REQUIRED | sent)
-    assert asdict(read) == asdict(LocalOptions.from_json(options))
+    wanted = LocalOptions.from_json(options)
+    params, read = read_settings(REQUIRED | sent_options(wanted))
+    assert asdict(read) == asdict(wanted)
     assert params.given == set(REQUIRED)
 
 

@@ -49,6 +49,8 @@ class SageMakerEstimator(Planner):
         Disk of each.
     image : str, optional
         Address of an own container; by default the built-in algorithm's in the region.
+    options : LocalOptions, optional
+        With ``image``: what only the local engine knows, sent as further hyperparameters to the container.
     input_mode : {"File", "Pipe"}, default "File"
         Whether a job copies the record files before it trains, or reads them as they come.
     max_hours : float, default 4

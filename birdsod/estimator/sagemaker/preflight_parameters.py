@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from birdsod._hyperparameter_rules import RULES, step_epochs
 from birdsod.errors import HyperparameterError
 from birdsod.estimator.sagemaker.findings import Finding, Weight
+from birdsod.estimator.sagemaker.local_options import option_names
 from birdsod.estimator.sagemaker.preflight_machines import MACHINES
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def parameter_findings(
     ------
     Finding
     """
-    yield from _ranges(plan.hyperparameters)
+    # What was made as a value of LocalOptions has been checked there.
+    options = () if built_in else option_names()
+    yield from _ranges({name: value for name, value in plan.hyperparameters.items() if name not in options})
     if params is not None:
         yield from _as_given(plan.hyperparameters, params)
     values = read_parameters(plan.hyperparameters)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from birdsod import training_log
 from birdsod.errors import CloudError
+from birdsod.estimator.sagemaker.local_options import sent_options
 from birdsod.estimator.sagemaker.names import unique_name
 from birdsod.estimator.sagemaker.regions import built_in_image, is_built_in
 from birdsod.estimator.sagemaker.requests import ChannelPlan, TrainingPlan
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from birdsod.hyperparameters import Hyperparameters
+    from birdsod.ssd.options import LocalOptions
 
 __all__ = ["SettingValues", "Settings", "sent_parameters", "training_plan"]
 
@@ -29,6 +31,7 @@ class SettingValues(TypedDict, total=False):
     instances: int
     volume_gb: int
     image: str | None
+    options: LocalOptions | None
     input_mode: Literal["File", "Pipe"]
     max_hours: float
     spot: bool
@@ -59,6 +62,7 @@ class Settings:
     instances: int = 1
     volume_gb: int = 50
     image: str | None = None
+    options: LocalOptions | None = None
     input_mode: Literal["File", "Pipe"] = "File"
     max_hours: float = 4.0
     spot: bool = False
@@ -75,6 +79,9 @@ class Settings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "subnets", tuple(self.subnets))
         object.__setattr__(self, "security_groups", tuple(self.security_groups))
+        if self.options is not None and self.image is None:
+            cure = "give image= a container of your own, or train with LocalEstimator"
+            raise CloudError("options are those of the local engine, which the built-in algorithm is not", cure=cure)
         if not self.max_hours > 0:
             raise CloudError("max_hours must be above 0", value=self.max_hours, cure="leave it out for 4 hours")
         if bool(self.subnets) != bool(self.security_groups):
@@ -174,7 +181,10 @@ def training_plan(
         name=name,
         image=image,
         role=role,
-        hyperparameters=sent_parameters(params, instances=settings.instances, built_in=built_in),
+        hyperparameters={
+            **sent_parameters(params, instances=settings.instances, built_in=built_in),
+            **sent_options(settings.options),
+        },
         channels=channels,
         output_uri=settings.output_uri or below(home, "jobs", ""),
         instance_type=settings.instance_type,

@@ -1,4 +1,4 @@
-"""A real model behind an endpoint and in a batch transform finds what it finds on this machine."""
+"""A container of one's own really trains, and finds behind an endpoint what its model finds on this machine."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import numpy as np
 import pytest
 
 from birdsod.classes import ClassTable
+from birdsod.errors import CloudError
 from birdsod.estimator.sagemaker import Cloud, Hosting
 from birdsod.estimator.sagemaker.endpoint import deploy
 from birdsod.estimator.sagemaker.transform import transform
 from birdsod.image import encode
+from birdsod.ssd.options import LocalOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from birdsod.detections import Detections
+    from birdsod.estimator import SageMakerEstimator
     from birdsod.image import ImageSource
+    from birdsod.recordio import Packed
     from birdsod.testing import FakeSageMaker
 
 torch = pytest.importorskip("torch")
@@ -78,3 +83,35 @@ def test_the_cloud_finds_what_this_machine_finds(fake: FakeSageMaker, artifact: 
     for answer, wanted in zip(done.detections, expected, strict=True):
         assert_same(answer, wanted)
     assert fake.alive() == []
+
+
+def test_an_own_image_trains_with_the_options_of_the_local_engine(
+    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
+) -> None:
+    estimator = make(
+        image=OWN,
+        options=LocalOptions(updates=2, optimizer="adamw", crop=0.5),
+        base_network="efficientnet-lite0",
+        params={"use_pretrained_model": 0, "mini_batch_size": 4},
+        input_mode="Pipe",
+        spot=True,
+    )
+    job = estimator.fit(data, logs=False)
+    lines = job.logs()
+    assert any("Setting: updates = 2 (local option)" in line for line in lines)
+    assert any("Setting: optimizer = 'adamw' (local option)" in line for line in lines)
+    assert any("Copied the channel validation from its pipe" in line for line in lines)
+    frame = job.metrics()
+    assert frame.columns.tolist() == ["epoch", "cross_entropy", "smooth_l1", "map", "throughput"]
+    assert frame.notna().all(axis=None)
+    assert job.classes == data.class_table
+    with data.channels["validation"].open() as reader:
+        image = reader[0].image
+    with job.deploy() as detector:
+        assert_same(detector.predict(image), job.predict(image))
+    assert fake.alive() == []
+
+
+def test_the_built_in_algorithm_has_no_such_options(make: Callable[..., SageMakerEstimator]) -> None:
+    with pytest.raises(CloudError, match="options are those of the local engine"):
+        make(options=LocalOptions(updates=2))
