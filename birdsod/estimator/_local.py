@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from birdsod._arguments import check_packed, named, refuse_shards
 from birdsod.errors import HyperparameterError, TrainingError
@@ -12,10 +13,9 @@ from birdsod.estimator._launch import GRACE_SECONDS, JobProcess, new_job_directo
 from birdsod.estimator._local_job import TRAIN, LocalJob
 from birdsod.ssd.job_files import JobFiles, JobSpec
 from birdsod.ssd.recipe import resolve
-from birdsod.ssd.weights import TWINS, no_imagenet_weights
+from birdsod.ssd.start import check_start
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     from birdsod.hyperparameters import Hyperparameters
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from birdsod.ssd.options import LocalOptions
 
 __all__ = ["LocalEstimator"]
+
+
+class TrainedJob(Protocol):
+    """A job that has a model on this machine."""
+
+    @property
+    def artifact(self) -> Path:
+        """The trained model."""
+        ...
 
 
 class LocalEstimator:
@@ -36,11 +45,16 @@ class LocalEstimator:
         Where the folders of the jobs are made.
     options : LocalOptions, optional
         What only this engine knows.
+    model : path-like or job, optional
+        A model to go on from, of the same base network and the same classes: a ``model.tar.gz`` of this engine or of
+        the built-in algorithm, or a job that made one.
 
     Raises
     ------
     HyperparameterError
         If the hyperparameters or options are something else.
+    TrainingError
+        If the model is something else, or the job has none.
 
     Examples
     --------
@@ -56,6 +70,7 @@ class LocalEstimator:
         output_dir: str | os.PathLike[str],
         *,
         options: LocalOptions | None = None,
+        model: str | os.PathLike[str] | TrainedJob | None = None,
         _command: Sequence[str] = TRAIN,
     ) -> None:
         from birdsod.hyperparameters import Hyperparameters
@@ -67,6 +82,7 @@ class LocalEstimator:
         self.params = params
         self.options: LocalOptions = options or LocalOptions()
         self.output_dir: Path = Path(output_dir)
+        self._model = _archive(model)
         self._command = _command
 
     def fit(self, data: Packed, *, wait: bool = True, logs: bool = True) -> LocalJob:
@@ -110,7 +126,7 @@ class LocalEstimator:
             warnings.warn(hint, UserWarning, stacklevel=2)
         directory = new_job_directory(self.output_dir.resolve())
         files = JobFiles(directory)
-        JobSpec.of(directory.name, self.params, self.options, data).write(files.spec)
+        JobSpec.of(directory.name, self.params, self.options, data, self._model).write(files.spec)
         process = JobProcess.start(files, self._command)
         try:
             job = LocalJob(directory, process, self._command)
@@ -136,12 +152,22 @@ class LocalEstimator:
                 message = f"{name} does not fit the data, which have {wanted}"
                 cure = "make them with Hyperparameters.for_data of these data"
                 raise HyperparameterError(message, path=data.directory, value=given, cure=cure)
-        if self.params.base_network in TWINS and self.params.use_pretrained_model:
-            raise no_imagenet_weights(self.params.base_network)
+        check_start(self.params, self.options, data.class_table, self._model)
         resolve(self.params, self.options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.params.base_network!r}, output_dir={str(self.output_dir)!r})"
+
+
+def _archive(model: str | os.PathLike[str] | TrainedJob | None) -> Path | None:
+    """Return where a model lies on this machine."""
+    if model is None:
+        return None
+    artifact = model if isinstance(model, str | os.PathLike) else getattr(model, "artifact", None)
+    if not isinstance(artifact, str | os.PathLike) or str(artifact).startswith("s3://"):
+        cure = "give a model.tar.gz on this machine, or a job that made one"
+        raise TrainingError("this is no model to go on from", value=named(model), cure=cure)
+    return Path(artifact)
 
 
 def _check_kind(given: object, kind: type, cure: str) -> None:

@@ -14,6 +14,7 @@ from birdsod.mxnet import SparseArray
 from birdsod.ssd.detection import DetectionSettings
 from birdsod.ssd.graph_operators import compute
 from birdsod.ssd.graph_program import Program
+from birdsod.ssd.mxnet_artifact import mean_seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,16 +26,12 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, npt.NDArray[np.generic] | SparseArray]
 
-__all__ = ["IMAGENET_MEAN", "GraphNetwork", "mean_seen", "tensor_of"]
+__all__ = ["GraphNetwork", "tensor_of"]
 
 _DETECTION = ("_contrib_MultiBoxDetection", "MultiBoxDetection")
 _INPUTS = 3
 _LOSS_WITH_LABEL = "SoftmaxOutput"
 _DATA = "data"
-_INPUT_MEAN = "aux:bn_data_moving_mean"
-IMAGENET_MEAN = (123.0, 117.0, 104.0)
-# The mean of raw pixels is above 100 in each channel, that of pixels without their mean is near 0.
-_RAW_FROM = 50.0
 # Of one parameter: a sparse one may claim any size, and its file stays small.
 _MOST_NUMBERS = 1 << 28
 
@@ -154,14 +151,6 @@ def _settings(node: Node) -> DetectionSettings:
         clip=node.flag("clip", default=True),
         variances=(first, second, third, fourth),
     )
-
-
-def mean_seen(arrays: Arrays) -> tuple[float, float, float]:
-    """Decide what the network was trained on by the mean that it saw, where it kept one."""
-    found = arrays.get(_INPUT_MEAN)
-    if found is None or isinstance(found, SparseArray) or found.size != 3:  # noqa: PLR2004 - red, green, blue
-        return (0.0, 0.0, 0.0)
-    return (0.0, 0.0, 0.0) if float(abs(found.astype(float)).mean()) > _RAW_FROM else IMAGENET_MEAN
 
 
 def _parameters(

@@ -128,6 +128,7 @@ def _train(files: JobFiles, diary: _Diary, stop: _Stop) -> Outcome:
         spec.local_options(),
         directory=files.directory,
         reports=Reports(line=diary.line, progress=diary.progress, stop=stop),
+        model=spec.model,
     )
 
 

@@ -34,6 +34,7 @@ from birdsod.errors import TrainingError
 from birdsod.ssd._process import ProcessMark
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from birdsod.hyperparameters import Hyperparameters
@@ -125,6 +126,8 @@ class JobSpec:
         Fields of ``LocalOptions``, as plain values.
     classes : ClassTable
         The class table of the packed data.
+    model : str, optional
+        Absolute path of a model archive that training goes on from.
     """
 
     name: str
@@ -133,9 +136,12 @@ class JobSpec:
     given: tuple[str, ...]
     options: Mapping[str, Any]
     classes: ClassTable
+    model: str | None = None
 
     @classmethod
-    def of(cls, name: str, params: Hyperparameters, options: LocalOptions, data: Packed) -> Self:
+    def of(
+        cls, name: str, params: Hyperparameters, options: LocalOptions, data: Packed, model: Path | None = None
+    ) -> Self:
         """Return the spec of a job.
 
         Parameters
@@ -148,6 +154,8 @@ class JobSpec:
             What only the local engine knows.
         data : Packed
             What to train on.
+        model : pathlib.Path, optional
+            A model archive that training goes on from.
 
         Returns
         -------
@@ -158,8 +166,9 @@ class JobSpec:
             data=str(Path(data.directory).resolve()),
             hyperparameters=params.to_request(),
             given=tuple(sorted(params.given)),
-            options=asdict(options),
+            options=asdict(options) | {"pretrained": _absolute(options.pretrained)},
             classes=data.class_table,
+            model=_absolute(model),
         )
 
     def parameters(self) -> Hyperparameters:
@@ -214,7 +223,8 @@ class JobSpec:
         TrainingError
             If the file is missing or is no job's.
         """
-        values = _read_object(path, cls)
+        # Jobs of earlier versions tell of no model.
+        values = _read_object(path, cls, model=None)
         values["classes"] = ClassTable.from_json(values["classes"])
         values["given"] = tuple(values["given"])
         return cls(**values)
@@ -286,6 +296,10 @@ class JobStatus:
         return cls(**values)
 
 
+def _absolute(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
 def now() -> str:
     """Return the time as status files write it.
 
@@ -296,7 +310,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _read_object(path: Path, kind: type[JobSpec | JobStatus]) -> dict[str, Any]:
+def _read_object(path: Path, kind: type[JobSpec | JobStatus], **absent: object) -> dict[str, Any]:
     cure = "name the folder of a job, as LocalEstimator.fit made it"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -304,6 +318,7 @@ def _read_object(path: Path, kind: type[JobSpec | JobStatus]) -> dict[str, Any]:
         raise TrainingError("no file of a training job", path=path, cause=error.strerror, cure=cure) from error
     except ValueError as error:
         raise TrainingError("not JSON", path=path, cause=str(error), cure=cure) from error
+    values = {**absent, **values} if isinstance(values, dict) else values
     if not isinstance(values, dict) or {field.name for field in fields(kind)} != set(values):
         raise TrainingError(f"not the fields of a {kind.__name__}", path=path, cure=cure)
     return values

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from birdsod.ssd.run import Progress, Run
     from birdsod.ssd.validation import Validation
 
-__all__ = ["Loop", "Outcome", "Reports"]
+__all__ = ["Loop", "Outcome", "Reports", "checkpoint_in"]
 
 _LINE_EVERY = 20  # updates, as MXNet's SSD example reports
 # What may change from one process to the next without another result.
@@ -82,6 +82,11 @@ class Reports:
     stop: Callable[[], bool] = _never
 
 
+def checkpoint_in(directory: Path) -> Path:
+    """Return where a run in a folder keeps what it can go on from."""
+    return directory / "checkpoint" / "state.safetensors"
+
+
 @dataclass(kw_only=True)
 class Loop:
     """All parts of a run, put together; the parameters are those parts."""
@@ -119,7 +124,7 @@ class Loop:
 
     @property
     def _checkpoint(self) -> Path:
-        return self.directory / "checkpoint" / "state.safetensors"
+        return checkpoint_in(self.directory)
 
     @property
     def _best(self) -> Path:

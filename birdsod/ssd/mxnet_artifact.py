@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from birdsod.classes import ClassTable
 from birdsod.errors import ArtifactError, HyperparameterError
-from birdsod.mxnet import read_params, read_symbol
+from birdsod.mxnet import SparseArray, read_params, read_symbol
 from birdsod.ssd.artifact import CLASSES, HYPERPARAMETERS, read_classes, read_hyperparameters
 
 if TYPE_CHECKING:
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from birdsod.hyperparameters import Hyperparameters
-    from birdsod.mxnet import Graph, SparseArray
+    from birdsod.mxnet import Graph
 
-__all__ = ["INPUT_MEAN", "MXNetArtifact", "holds_mxnet", "mxnet_artifact"]
+__all__ = ["IMAGENET_MEAN", "INPUT_MEAN", "MXNetArtifact", "holds_mxnet", "mean_seen", "mxnet_artifact"]
 
 INPUT_MEAN = "_input_mean"
 """Where ``hyperparams.json`` tells what was subtracted from the images; the algorithm's own archives do not tell."""
 
+IMAGENET_MEAN = (123.0, 117.0, 104.0)
+"""What MXNet's SSD example subtracts from red, green and blue."""
+
+_SEEN = "aux:bn_data_moving_mean"
+# The mean of raw pixels is above 100 in each channel, that of pixels without their mean is near 0.
+_RAW_FROM = 50.0
 _SYMBOL = "-symbol.json"
 _PARAMS = re.compile(r"(.*)-(\d{4,})\.params")
 _DEFAULT_IMAGE_SHAPE = 300
@@ -123,6 +129,14 @@ def mxnet_artifact(members: Mapping[str, bytes], ignored: Sequence[str], file: P
     values = read_hyperparameters(members[HYPERPARAMETERS], file) if HYPERPARAMETERS in members else {}
     classes = read_classes(members[CLASSES], file) if CLASSES in members else None
     return MXNetArtifact(file, graph, arrays, values, classes, (*ignored, *unused))
+
+
+def mean_seen(arrays: Mapping[str, npt.NDArray[np.generic] | SparseArray]) -> tuple[float, float, float]:
+    """Tell what was subtracted from the images in training, by the mean that the network saw, where it kept one."""
+    found = arrays.get(_SEEN)
+    if found is None or isinstance(found, SparseArray) or found.size != 3:  # noqa: PLR2004 - red, green, blue
+        return (0.0, 0.0, 0.0)
+    return (0.0, 0.0, 0.0) if float(abs(found.astype(float)).mean()) > _RAW_FROM else IMAGENET_MEAN
 
 
 def _symbol(members: Mapping[str, bytes], file: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import os
 import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, Self
@@ -50,6 +51,10 @@ class LocalOptions:
         the last weights as they are.
     gradient_clip : float, optional
         Longest gradient; a longer one is shortened. 0 clips nothing.
+    pretrained : path-like, optional
+        Weights that the base network starts from instead of those that are installed: a file of MXNet's parameters
+        (``*.params``), or a model archive of this engine or of the built-in algorithm. What is not in it begins anew,
+        and so do the layers that tell classes; the log says which.
     mirror : bool, default True
         Whether half of the training images, at random, are mirrored.
     crop : float, default 5/6
@@ -98,6 +103,7 @@ class LocalOptions:
     freeze: str | None = None
     average: float | None = None
     gradient_clip: float | None = None
+    pretrained: str | os.PathLike[str] | None = None
     mirror: bool = True
     crop: float = 5 / 6
     zoom_out: float = 0.25
@@ -121,6 +127,9 @@ class LocalOptions:
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
+        if isinstance(self.pretrained, os.PathLike):
+            # As text it can stand in a file.
+            object.__setattr__(self, "pretrained", os.fspath(self.pretrained))
         for field in fields(self):
             value = getattr(self, field.name)
             if value is None and field.default is None:
@@ -212,6 +221,7 @@ _VALID: Mapping[str, _Check] = {
     "freeze": ("a regular expression on layer names", _is_pattern),
     "average": _number(0, 1, open_high=True),
     "gradient_clip": _number(0),
+    "pretrained": ("the path of a file", lambda value: isinstance(value, str) and bool(value)),
     "mirror": ("True or False", lambda value: isinstance(value, bool)),
     "crop": _number(0, 1),
     "zoom_out": _number(0, 1),

@@ -9,14 +9,17 @@ from birdsod.errors import HyperparameterError
 from birdsod.ssd.augmentation import Augmentation
 from birdsod.ssd.building import build_network
 from birdsod.ssd.loader import RecordSource, Stream
-from birdsod.ssd.loop import Loop, Outcome, Reports
+from birdsod.ssd.loop import Loop, Outcome, Reports, checkpoint_in
 from birdsod.ssd.options import LocalOptions
+from birdsod.ssd.pretrained import go_on_from, start_from
 from birdsod.ssd.recipe import resolve
 from birdsod.ssd.run import Run
+from birdsod.ssd.start import check_start
 from birdsod.ssd.surroundings import device_of, surroundings
 from birdsod.ssd.validation import Validation
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -36,6 +39,7 @@ def train(
     *,
     directory: Path,
     reports: Reports | None = None,
+    model: str | os.PathLike[str] | None = None,
 ) -> Outcome:
     """Train a detector on the ``train`` channel and write ``model.tar.gz``; go on where a checkpoint lies.
 
@@ -51,6 +55,8 @@ def train(
         Takes ``checkpoint/`` and ``model.tar.gz``.
     reports : Reports, optional
         Who hears about it.
+    model : path-like, optional
+        The archive of an earlier model of the same network and classes, which training goes on from.
 
     Returns
     -------
@@ -63,20 +69,26 @@ def train(
     HyperparameterError, RecordError, ArtifactError
         If what was asked for does not fit the data, the machine, or the checkpoint.
     """
-    options = options or LocalOptions()
+    options, reports = options or LocalOptions(), reports or Reports()
     _check(packed, params, options)
     recipe = resolve(params, options)
+    first = not checkpoint_in(directory).exists()
+    if first:
+        check_start(params, options, packed.class_table, model)
     with surroundings(options), contextlib.ExitStack() as stack:
         readers = {name: stack.enter_context(channel.open()) for name, channel in packed.channels.items()}
         sources = {name: RecordSource(reader, params.num_classes) for name, reader in readers.items()}
+        network = _network(params, recipe, options, given=bool(model or options.pretrained))
+        if first:
+            _begin(network, options, model, reports)
         loop = Loop(
             packed=packed,
             params=params,
             options=options,
             recipe=recipe,
-            reports=reports or Reports(),
+            reports=reports,
             directory=directory,
-            run=Run(_network(params, recipe, options), recipe, params),
+            run=Run(network, recipe, params),
             stream=Stream(
                 sources["train"], params.image_shape, recipe.batch_size, options.seed, Augmentation.of(options)
             ),
@@ -100,12 +112,12 @@ def _check(packed: Packed, params: Hyperparameters, options: LocalOptions) -> No
         raise HyperparameterError(message, path=packed.directory, cure="pack a validation channel, and validate")
 
 
-def _network(params: Hyperparameters, recipe: Recipe, options: LocalOptions) -> AnyNetwork:
+def _network(params: Hyperparameters, recipe: Recipe, options: LocalOptions, *, given: bool) -> AnyNetwork:
     network = build_network(
         params.base_network,
         num_classes=params.num_classes,
         image_shape=params.image_shape,
-        pretrained=bool(params.use_pretrained_model),
+        pretrained=bool(params.use_pretrained_model) and not given,
     )
     frozen = network.freeze(recipe.freeze)
     names = [name for name, _ in network.named_parameters()]
@@ -114,6 +126,14 @@ def _network(params: Hyperparameters, recipe: Recipe, options: LocalOptions) -> 
         cure = f"name layers such as {', '.join(names[:: max(1, len(names) // 5)])}"
         raise HyperparameterError(f"freeze_layer_pattern matches {what}", value=recipe.freeze, cure=cure)
     return network.to(device_of(options))
+
+
+def _begin(network: AnyNetwork, options: LocalOptions, model: str | os.PathLike[str] | None, reports: Reports) -> None:
+    """Give the network the weights that were named; a run that goes on has its own in the checkpoint."""
+    lines = go_on_from(network, model) if model is not None else []
+    lines += start_from(network, options.pretrained) if options.pretrained is not None else []
+    for line in lines:
+        reports.line(line)
 
 
 def _validation(sources: Mapping[str, Source], params: Hyperparameters, options: LocalOptions) -> Validation | None:

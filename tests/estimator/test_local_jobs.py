@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from birdsod.classes import ClassTable
-from birdsod.errors import HyperparameterError, TrainingError
+from birdsod.errors import ArtifactError, HyperparameterError, TrainingError
 from birdsod.estimator import LocalEstimator, LocalJob, _launch, _local_job, _log, _verdict
 from birdsod.hyperparameters import Hyperparameters
 from birdsod.ssd._process import ProcessMark
 from birdsod.ssd.job_files import JobFiles, JobSpec
+from birdsod.ssd.options import LocalOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -489,3 +490,54 @@ def test_images_packed_too_small_are_told_where_no_log_tells_it(
         made.fit(data, **how).wait()
     assert [warning.filename for warning in told] == [__file__]
     made.fit(data)
+
+
+def earlier(folder: Path, classes: ClassTable = CLASSES) -> Path:
+    """Leave as much of a model as is looked at before training."""
+    folder.mkdir()
+    (folder / "hyperparams.json").write_text(json.dumps(PARAMS.to_request()))
+    (folder / "classes.json").write_text(json.dumps(classes.to_json()))
+    return folder
+
+
+def test_the_process_is_told_where_to_go_on_from(data: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    for model in ("model", Path("model"), SimpleNamespace(artifact=tmp_path / "model")):
+        job = LocalEstimator(PARAMS, "jobs", model=cast("Any", model), _command=command("good")).fit(data, logs=False)
+        assert JobSpec.read(JobFiles(job.directory).spec).model == str(tmp_path / "model")
+
+
+def test_the_process_is_told_where_pretrained_weights_are(
+    data: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "base.params").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    options = LocalOptions(pretrained=Path("base.params"))
+    job = LocalEstimator(PARAMS, "jobs", options=options, _command=command("good")).fit(data, logs=False)
+    spec = JobSpec.read(JobFiles(job.directory).spec)
+    assert spec.local_options().pretrained == str(tmp_path / "base.params")
+    assert spec.model is None
+
+
+def test_a_model_of_other_classes_starts_nothing(data: Packed, tmp_path: Path) -> None:
+    model = earlier(tmp_path / "model", ClassTable((17, 68), ("017.Cardinal", "068.Ruby_throated_Hummingbird")))
+    with pytest.raises(ArtifactError, match="the model to go on from knows other classes"):
+        LocalEstimator(PARAMS, tmp_path / "jobs", model=model).fit(data)
+    assert not (tmp_path / "jobs").exists()
+
+
+@pytest.mark.parametrize("model", ["s3://bucket/model.tar.gz", 3, SimpleNamespace(artifact=None)])
+def test_what_is_no_model_is_refused(tmp_path: Path, model: Any) -> None:
+    with pytest.raises(TrainingError, match="this is no model to go on from"):
+        LocalEstimator(PARAMS, tmp_path / "jobs", model=model)
+
+
+def test_a_job_of_an_earlier_version_is_still_read(estimator: Callable[[str], LocalEstimator], data: Packed) -> None:
+    job = estimator("good").fit(data, logs=False)
+    file = JobFiles(job.directory).spec
+    values = json.loads(file.read_text())
+    assert values.pop("model") is None
+    file.write_text(json.dumps(values))
+    assert JobSpec.read(file).model is None
+    assert LocalJob.attach(job.directory).status == "Completed"

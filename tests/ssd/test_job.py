@@ -48,8 +48,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobFiles:
 def play(monkeypatch: pytest.MonkeyPatch, run: Callable[[Reports], Outcome]) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
 
-    def train(*arguments: Any, directory: Path, reports: Reports) -> Outcome:
-        calls.append((*arguments, directory))
+    def train(*arguments: Any, directory: Path, reports: Reports, model: str | None) -> Outcome:
+        calls.append((*arguments, directory, model))
         return run(reports)
 
     monkeypatch.setattr(training, "train", train)
@@ -59,7 +59,8 @@ def play(monkeypatch: pytest.MonkeyPatch, run: Callable[[Reports], Outcome]) -> 
 def test_a_job_trains_what_its_spec_says(files: JobFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = play(monkeypatch, lambda _: DONE)
     assert job.main([str(files.directory)]) == 0
-    ((packed, params, options, directory),) = calls
+    ((packed, params, options, directory, model),) = calls
+    assert model is None
     assert packed == f"opened {files.directory / 'packed'}"
     assert (params.epochs, params.given) == (2, {"epochs"})
     assert options.seed == 3

@@ -16,8 +16,9 @@ from torch.nn import functional
 from birdsod.errors import ArtifactError
 from birdsod.mxnet import Graph, Node, SparseArray, params_bytes, read_params, read_symbol
 from birdsod.ssd import load_model
-from birdsod.ssd.graph_network import IMAGENET_MEAN, GraphNetwork
+from birdsod.ssd.graph_network import GraphNetwork
 from birdsod.ssd.graph_operators import OPERATORS, compute
+from birdsod.ssd.mxnet_artifact import IMAGENET_MEAN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
