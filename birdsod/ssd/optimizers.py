@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from birdsod.ssd.mxnet_optimizers import AdaDelta, Adam, RMSProp, Sgd
 from birdsod.ssd.objective import Graded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.ssd.building import AnyNetwork
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["make_optimizer", "set_rate"]
 
 _FACTOR = "rate_factor"
+# "Ignored for other optimizers" than sgd and rmsprop, as the algorithm's documentation says.
+_WITHOUT_DECAY = ("adam", "adadelta")
 
 
 def make_optimizer(network: AnyNetwork, recipe: Recipe, params: Hyperparameters) -> torch.optim.Optimizer:
     """Return the optimizer of a run over the weights that are not frozen.
 
-    Base network and detection layers have learning rates of their own. Weight decay pulls at weights only, not at
-    biases or at what normalises; with ``adam`` and ``adadelta`` it has no effect, as in the algorithm.
+    All but ``adamw`` compute what MXNet's compute. Base network and detection layers have learning rates of their own.
+    Weight decay pulls at weights only, not at biases or at what normalises (unless the run is faithful to MXNet, which
+    leaves out biases alone); with ``adam`` and ``adadelta`` it has no effect, as in the algorithm.
 
     Parameters
     ----------
@@ -43,14 +47,10 @@ def make_optimizer(network: AnyNetwork, recipe: Recipe, params: Hyperparameters)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, fused=True)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=params.momentum)
+        return Sgd(groups, momentum=params.momentum)
     if recipe.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=recipe.learning_rate, alpha=0.9)
-    for group in groups:
-        group["weight_decay"] = 0.0
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups)
-    return torch.optim.Adadelta(groups, rho=0.9, eps=1e-5)
+        return RMSProp(groups)
+    return Adam(groups) if recipe.optimizer == "adam" else AdaDelta(groups)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -63,19 +63,31 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     rate : float
         Of the detection layers.
     """
-    peak = 1.0 if isinstance(optimizer, torch.optim.Adadelta) else rate
+    peak = 1.0 if isinstance(optimizer, AdaDelta) else rate
     for group in optimizer.param_groups:
         group["lr"] = peak * group[_FACTOR]
 
 
 def _groups(network: AnyNetwork, recipe: Recipe) -> Iterator[dict[str, object]]:
-    told = network.update_factors() if isinstance(network, Graded) else {}
+    told = _update_factors(network, recipe)
     halves = ((network.base_parameters(), recipe.base_rate_factor), (network.new_parameters(), 1.0))
     for parameters, factor in halves:
         alike: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
         for each in parameters:
-            rate, decay = told.get(each, (1.0, float(each.ndim > 1)))
+            rate, decay = told[each]
             alike.setdefault((decay, rate), []).append(each)
         for decay, rate in sorted(alike, reverse=True):
-            pull = recipe.weight_decay * decay
-            yield {"params": alike[decay, rate], "weight_decay": pull, _FACTOR: factor * rate}
+            pull = 0.0 if recipe.optimizer in _WITHOUT_DECAY else recipe.weight_decay * decay
+            # MXNet's adadelta has no learning rate that a factor could be put on.
+            own = 1.0 if recipe.optimizer == "adadelta" else rate
+            yield {"params": alike[decay, rate], "weight_decay": pull, _FACTOR: factor * own}
+
+
+def _update_factors(network: AnyNetwork, recipe: Recipe) -> Mapping[torch.nn.Parameter, tuple[float, float]]:
+    """Return what learning rate and weight decay of each parameter are multiplied by."""
+    if isinstance(network, Graded):
+        return network.update_factors()
+    return {
+        each: (1.0, float(name.endswith("weight") if recipe.faithful else each.ndim > 1))
+        for name, each in network.named_parameters()
+    }

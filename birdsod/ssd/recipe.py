@@ -55,6 +55,8 @@ class Recipe:
         Updates an epoch: training images divided by the batch size, without the rest, as MXNet counts.
     sources : mapping of str to str
         Where each value came from.
+    faithful : bool, default False
+        Whether what MXNet gets wrong is done as MXNet does it.
     """
 
     optimizer: str
@@ -70,6 +72,7 @@ class Recipe:
     updates: int
     epoch_size: int
     sources: Mapping[str, str]
+    faithful: bool = False
 
     @property
     def epochs(self) -> int:

@@ -147,8 +147,42 @@ def detect(told: Told, blobs: Blobs) -> Answer:
     return {"shape": rows.shape, "outputs": symbol.list_outputs()}, [rows.astype("<f4").tobytes()]
 
 
+def optimize(told: Told, blobs: Blobs) -> Answer:
+    """Update one parameter step by step, each with its gradient and its learning rate."""
+    weight, *gradients = (mx.nd.array(np.frombuffer(blob, "<f4")) for blob in blobs)
+    optimizer = mx.optimizer.create(told["name"], param_idx2name={0: told["parameter"]}, **told["options"])
+    if told["lr_mult"] is not None:
+        optimizer.set_lr_mult({told["parameter"]: told["lr_mult"]})
+    state, weights = optimizer.create_state(0, weight), []
+    for rate, gradient in zip(told["rates"], gradients, strict=True):
+        optimizer.set_learning_rate(rate)
+        optimizer.update(0, weight, gradient, state)
+        weights.append(weight.asnumpy().astype("<f4").tobytes())
+    return {}, weights
+
+
+def train(told: Told, blobs: Blobs) -> Answer:
+    """Make steps from a saved detector; save the gradients of the first, and what came of all of them."""
+    symbol, arguments, statistics = mx.model.load_checkpoint(told["prefix"], 0)
+    images, labels = (np.frombuffer(blob, "<f4").reshape(shape) for blob, shape in zip(blobs, told["shapes"], strict=True))
+    module = mx.mod.Module(symbol, label_names=("label",), fixed_param_names=told["fixed"])
+    module.bind([("data", images.shape)], [("label", labels.shape)], for_training=True)
+    module.set_params(arguments, statistics, allow_missing=False, allow_extra=False)
+    module.init_optimizer(optimizer="sgd", optimizer_params=told["options"])
+    batch = mx.io.DataBatch(data=[mx.nd.array(images)], label=[mx.nd.array(labels)])
+    for step in range(told["steps"]):
+        module.forward_backward(batch)
+        if not step:
+            found = module._exec_group.execs[0].grad_dict  # noqa: SLF001 - the only way to the gradients
+            wanted = {name: each.copy() for name, each in found.items() if each is not None and name in arguments}
+            mx.nd.save(told["gradients"], wanted)
+        module.update()
+    module.save_checkpoint(told["again"], 0)
+    return {}, []
+
+
 COMMANDS: dict[str, Callable[[Told, Blobs], Answer]] = {
-    command.__name__: command for command in (versions, write, read, pack, unpack, im2rec, iterate, detect)
+    command.__name__: command for command in (versions, write, read, pack, unpack, im2rec, iterate, detect, optimize, train)
 }
 
 
