@@ -17,14 +17,18 @@ class Limits:
         Largest request body: what SageMaker's hosting takes.
     pixels : int, default 50000000
         Most pixels of an image, which bounds the memory that decoding it takes.
-    connections : int, default 64
-        Connections open at once; more wait a moment and are then refused.
-    queue_seconds : float, default 5.0
-        How long a connection too many waits.
+    connections : int, default 256
+        Connections open at once; one more is refused.
+    waiting : int, default 64
+        Images that may wait for the model; one more is refused.
+    batch : int, default 8
+        Most images that the model gets at once: those that came while it worked on others.
     idle_seconds : float, default 60.0
         How long an open connection may send nothing between two requests.
     request_seconds : float, default 30.0
         How long one request may take to arrive, however slowly it trickles.
+    farewell_seconds : float, default 0.0
+        How long open connections may still send one last request when the server stops.
 
     Examples
     --------
@@ -34,7 +38,9 @@ class Limits:
 
     body_bytes: int = 6_291_456
     pixels: int = 50_000_000
-    connections: int = 64
-    queue_seconds: float = 5.0
+    connections: int = 256
+    waiting: int = 64
+    batch: int = 8
     idle_seconds: float = 60.0
     request_seconds: float = 30.0
+    farewell_seconds: float = 0.0

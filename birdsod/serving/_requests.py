@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from birdsod.errors import ImageError
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Mapping
-    from email.message import Message
-
-    from _typeshed import WriteableBuffer
+    import numpy as np
+    import numpy.typing as npt
+    from starlette.datastructures import Headers
 
     from birdsod.serving._limits import Limits
 
-__all__ = ["ACCEPTED", "Refusal", "TimedSocket", "body_length", "check_content_type", "check_image", "check_route"]
+__all__ = ["ACCEPTED", "Refusal", "body_length", "check_content_type", "check_image", "read_image"]
 
 ACCEPTED = ("image/jpeg", "image/png", "application/x-image")
 
@@ -43,42 +39,9 @@ class Refusal(Exception):  # noqa: N818 - an answer to the client, not an error 
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-class TimedSocket(io.RawIOBase):
-    """A socket read against one deadline for a whole request, which a slow trickle of bytes cannot push back."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        super().__init__()
-        self._connection = connection
-        self._deadline = time.monotonic()
-
-    def allow(self, seconds: float) -> None:
-        """Give the bytes that come next so much time in all."""
-        self._deadline = time.monotonic() + seconds
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the request takes too long to arrive")
-        self._connection.settimeout(left)
-        return self._connection.recv_into(buffer)
-
-
-def check_route(routes: Mapping[str, str], path: str, method: str) -> str:
-    """Return the route of a path, or refuse it (404), or its method (405)."""
-    route = path.partition("?")[0]
-    if route not in routes:
-        raise Refusal(HTTPStatus.NOT_FOUND, f"no such path; there are {' and '.join(routes)}")
-    if method != routes[route]:
-        raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{route} takes {routes[route]} only", Allow=routes[route])
-    return route
-
-
-def body_length(headers: Message, limits: Limits) -> int:
+def body_length(headers: Headers, limits: Limits) -> int:
     """Return the length of the body, or refuse one that is not told (411), told badly (400) or too long (413)."""
-    told = headers.get_all("Content-Length", [])
+    told = headers.getlist("Content-Length")
     if "Transfer-Encoding" in headers:
         status = HTTPStatus.BAD_REQUEST if told else HTTPStatus.LENGTH_REQUIRED
         raise Refusal(status, "chunked bodies are not taken; send Content-Length instead")
@@ -94,9 +57,9 @@ def body_length(headers: Message, limits: Limits) -> int:
     return length
 
 
-def check_content_type(headers: Message) -> None:
+def check_content_type(headers: Headers) -> None:
     """Refuse a content type that is not an image's (415)."""
-    if "Content-Type" not in headers or headers.get_content_type() not in ACCEPTED:
+    if headers.get("Content-Type", "").partition(";")[0].strip().lower() not in ACCEPTED:
         message = f"send one of {', '.join(ACCEPTED)} as Content-Type"
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, Accept=", ".join(ACCEPTED))
 
@@ -117,3 +80,14 @@ def check_image(body: bytes, limits: Limits) -> None:
         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
     if is_truncated(body):
         raise Refusal(HTTPStatus.BAD_REQUEST, "not a readable image: the JPEG breaks off within its pixels")
+
+
+def read_image(body: bytes, limits: Limits) -> npt.NDArray[np.uint8]:
+    """Return an image's pixels, or refuse it as :func:`check_image` does, or since its pixels cannot be read (400)."""
+    from birdsod.image import as_rgb
+
+    check_image(body, limits)
+    try:
+        return as_rgb(body)
+    except ImageError as error:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"not a readable image: {error.message}") from error

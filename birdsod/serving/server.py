@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import socket
-import socketserver
-import sys
 import threading
-import traceback
-from contextlib import contextmanager, suppress
-from http.server import ThreadingHTTPServer
-from typing import TYPE_CHECKING, Self, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
-from birdsod.errors import ServingError
-from birdsod.serving._handler import Handler
+from birdsod.errors import MissingDependencyError, ServingError
 from birdsod.serving._limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
+
+    import uvicorn
 
     from birdsod.estimator import Predictor
 
-    Request = socket.socket | tuple[bytes, socket.socket]
+__all__ = ["Server", "listen"]
 
-__all__ = ["Server"]
+_BACKLOG = 128
+_PORTS = 1 << 16
 
-_POLL_SECONDS = 0.05
 
-
-class Server(ThreadingHTTPServer):
-    """Answers ``/ping`` and ``/invocations`` for a predictor.
+class Server:
+    """Answers ``/ping``, ``/invocations`` and ``/metrics`` for a predictor, and a person at ``/``.
 
     It listens from the moment it is made, and answers from :meth:`start`, or the beginning of its ``with`` block,
     until :meth:`stop`, or the block's end.
@@ -37,61 +32,52 @@ class Server(ThreadingHTTPServer):
     Parameters
     ----------
     predictor : Predictor
-        What finds the objects; it is asked by one request at a time.
+        What finds the objects; it is asked by one thread. One with a ``predict_batch`` gets the images together that
+        came while it worked on others.
     host : str, default "127.0.0.1"
         Address to listen at; others than the loopback's let other machines in.
     port : int, default 0
         Port to listen at; 0 takes a free one.
     limits : Limits, optional
         How much it takes and how long it waits.
+    listening : socket.socket, optional
+        A socket that listens already, in place of host and port.
 
     Raises
     ------
     ServingError
         If it cannot listen there.
+    MissingDependencyError
+        If the packages of the extra ``serve`` are missing.
 
     Source
     ------
     Amazon SageMaker's developer guide: how containers serve inference; input and output of object detection.
     """
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(
-        self, predictor: Predictor, *, host: str = "127.0.0.1", port: int = 0, limits: Limits | None = None
+        self,
+        predictor: Predictor,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Limits | None = None,
+        listening: socket.socket | None = None,
     ) -> None:
-        self.predictor = predictor
-        self.limits: Limits = limits or Limits()
-        self.model_turn: threading.Lock = threading.Lock()
-        self._slots = threading.BoundedSemaphore(self.limits.connections)
-        self._quiet = threading.Condition()
-        self._busy = 0
-        self._connections: set[socket.socket] = set()
+        self._server = _uvicorn_server(predictor, limits or Limits())
+        self._socket = listening or listen(host, port)
+        self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self._thread: threading.Thread | None = None
-        self.address_family: int = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            super().__init__((host, port), Handler)
-        except (OSError, OverflowError) as error:
-            cure = "choose another port, or 0 for a free one"
-            raise ServingError(f"cannot listen at {host}:{port}", cause=str(error), cure=cure) from error
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        host, port = self.server_address[:2]
-        shown = f"[{host!s}]" if ":" in str(host) else str(host)
-        return f"http://{shown}:{port}"
-
-    def server_bind(self) -> None:
-        """Bind without the look-up of the host's name that the base class does, which can take seconds."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name: str = str(self.server_address[0])
-        self.server_port: int = int(self.server_address[1])
+        return url_of(self._socket, self.address)
 
     def start(self) -> None:
         """Answer from now on, in a thread of its own."""
-        self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_SECONDS,), name="birdsod-server")
+        run = partial(self._server.run, sockets=[self._socket])
+        self._thread = threading.Thread(target=run, name="birdsod-server", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -112,53 +98,83 @@ class Server(ThreadingHTTPServer):
             Seconds that requests under way may still take.
         """
         if self._thread is not None:
-            self.shutdown()
-            self._thread.join()
-        with self._quiet:
-            self._quiet.wait_for(lambda: self._busy == 0, timeout=grace)
-        for connection in tuple(self._connections):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        self.server_close()
-
-    @contextmanager
-    def request_under_way(self) -> Iterator[None]:
-        """Mark a request that :meth:`stop` lets finish."""
-        with self._quiet:
-            self._busy += 1
-        try:
-            yield
-        finally:
-            with self._quiet:
-                self._busy -= 1
-                self._quiet.notify_all()
-
-    def process_request(self, request: Request, client_address: object) -> None:
-        """Give a connection a thread of its own, as long as there are not too many."""
-        if not self._slots.acquire(timeout=self.limits.queue_seconds):
-            _turn_away(cast("socket.socket", request))
-            self.shutdown_request(request)
-            return
-        self._connections.add(cast("socket.socket", request))
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Request, client_address: object) -> None:
-        """Answer one connection's requests."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._connections.discard(cast("socket.socket", request))
-            self._slots.release()
-
-    def handle_error(self, request: Request, client_address: object) -> None:  # noqa: ARG002 - the base class's signature
-        """Log what went wrong in a connection, unless the other side just went away."""
-        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
-            traceback.print_exc()
+            self._server.should_exit = True
+            self._thread.join(grace)
+            self._server.force_exit = True
+            self._thread.join(1.0)
+        self._socket.close()
 
 
-def _turn_away(connection: socket.socket) -> None:
-    body = b'{"error": "too many connections"}'
-    head = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
-    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    with suppress(OSError):
-        connection.sendall(head.encode() + body)
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Parameters
+    ----------
+    host : str
+        Address.
+    port : int
+        Port; 0 for a free one.
+
+    Returns
+    -------
+    socket.socket
+
+    Raises
+    ------
+    ServingError
+        If it cannot listen there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if not 0 <= port < _PORTS:
+        raise ServingError(f"cannot listen at {host}:{port}", cause=f"a port is a number below {_PORTS}")
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        cure = "choose another port, or 0 for a free one"
+        raise ServingError(f"cannot listen at {host}:{port}", cause=str(error), cure=cure) from error
+
+
+def url_of(listening: socket.socket, address: tuple[str, int] | None = None) -> str:
+    """Return the address of a listening socket as a URL.
+
+    Parameters
+    ----------
+    listening : socket.socket
+        The socket.
+    address : tuple of str and int, optional
+        Host and port, if it may be closed by now.
+
+    Returns
+    -------
+    str
+    """
+    host, port = address or listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"
+
+
+def _uvicorn_server(predictor: Predictor, limits: Limits) -> uvicorn.Server:
+    try:
+        import uvicorn
+
+        from birdsod.serving._application import application
+        from birdsod.serving._connection import Connection
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"{error.name} is not installed, and a server needs it", cure="pip install 'birdsod[serve]'"
+        ) from error
+    # uvicorn knows classes and their names only; a bound limit is as good to it.
+    connection: Any = partial(Connection, limits=limits)
+    config = uvicorn.Config(
+        application(predictor, limits),
+        http=connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]  # a timer takes fractions as well
+        backlog=_BACKLOG,
+    )
+    return uvicorn.Server(config)
