@@ -21,6 +21,7 @@ CHANNEL = "classes"
 """The channel that brings the names, as :class:`birdsod.SageMakerEstimator` sends it to an own container."""
 
 _PACKED = "packed.json"
+_IMAGES = "images.json"
 _TABLE = "classes.json"
 
 
@@ -62,17 +63,17 @@ def read_known(tree: Tree, otherwise: ClassTable) -> Known:
     Raises
     ------
     DatasetError
-        If the channel holds neither ``packed.json`` nor ``classes.json``, or it is malformed.
+        If the channel holds none of ``packed.json``, ``images.json`` and ``classes.json``, or it is malformed.
     """
     folder = tree.data / CHANNEL
     if not folder.exists():
         return Known(otherwise)
-    for name in (_PACKED, _TABLE):
+    for name in (_PACKED, _IMAGES, _TABLE):
         found = sorted(folder.rglob(name))
         if found:
             return _read(found[0])
     there = sorted(path.name for path in folder.rglob("*"))
-    cure = f"give it {_PACKED}, as pack wrote it, or {_TABLE} of a model; or leave the channel out"
+    cure = f"give it {_PACKED} or {_IMAGES}, as birdsod wrote them, or {_TABLE} of a model; or leave the channel out"
     raise DatasetError(f"the channel {CHANNEL} does not name classes", path=folder, value=there, cure=cure)
 
 
@@ -81,7 +82,7 @@ def _read(path: Path) -> Known:
         told: Any = json.loads(path.read_text(encoding="utf-8"))
         rows = told["classes"] if isinstance(told, dict) else told
         channels = told["channels"].values() if isinstance(told, dict) else ()
-        edges = {channel["options"]["resize"] for channel in channels}
+        edges = {channel.get("options", {}).get("resize") for channel in channels}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         cause = f"{type(error).__name__}: {error}"
         raise DatasetError(f"{path.name} is malformed", path=path, cause=cause, cure="write it again") from error

@@ -78,9 +78,13 @@ def test_without_names_classes_are_numbered(laid: Laid, bring: Callable[..., Pac
     assert brought.image_shape_hint(300) is None
 
 
-def test_names_may_come_from_a_model(laid: Laid) -> None:
-    (laid.channel("classes") / "classes.json").write_text(json.dumps(laid.packed.class_table.to_json()))
-    assert read_known(laid.tree, ClassTable.numbered(2)).table == laid.packed.class_table
+@pytest.mark.parametrize("file", ["classes.json", "images.json"])
+def test_names_may_come_from_a_model_or_from_written_images(laid: Laid, file: str) -> None:
+    rows = laid.packed.class_table.to_json()
+    content = rows if file == "classes.json" else {"classes": rows, "channels": {"train": {}}}
+    (laid.channel("classes") / file).write_text(json.dumps(content))
+    known = read_known(laid.tree, ClassTable.numbered(2))
+    assert (known.table, known.resize) == (laid.packed.class_table, None)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,7 @@ def test_names_may_come_from_a_model(laid: Laid) -> None:
         ("names.txt", "birds", "does not name classes .got .'names.txt'."),
         ("packed.json", "no JSON", "packed.json is malformed"),
         ("packed.json", "{}", "packed.json is malformed. Likely cause: KeyError: 'classes'"),
-        ("packed.json", '{"classes": [], "channels": {"train": {}}}', "packed.json is malformed"),
+        ("packed.json", '{"classes": [], "channels": {"train": []}}', "packed.json is malformed"),
         ("classes.json", '[{"class_id": 1}]', "the class table is malformed"),
     ],
 )

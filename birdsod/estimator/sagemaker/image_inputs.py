@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from birdsod.dataset._image_channels import ANNOTATIONS, ImageChannels
+from birdsod.dataset._image_channels import ANNOTATIONS, MANIFEST, ImageChannels
 from birdsod.dataset._manifest import IMAGE, LABEL, channel_manifest
 from birdsod.errors import TrainingError
 from birdsod.estimator.sagemaker.requests import RECORDIO, ChannelPlan
@@ -35,6 +35,8 @@ class ImageInputs:
     ----------
     images : ImageChannels
         What :func:`birdsod.dataset.write_images` returned, with channels ``train`` and ``validation``.
+    classes_channel : bool, default False
+        Whether the job gets one more channel, ``classes``, with ``images.json``. An image of one's own takes it.
 
     Raises
     ------
@@ -43,6 +45,7 @@ class ImageInputs:
     """
 
     images: ImageChannels
+    classes_channel: bool = False
 
     def __post_init__(self) -> None:
         _check(self.images)
@@ -60,18 +63,20 @@ class ImageInputs:
     def channel_plans(self, bucket: str, prefix: str) -> tuple[ChannelPlan, ...]:
         """Return the channels of images, and those of annotations."""
         home = _home(bucket, prefix, self.fingerprint)
-        return tuple(
+        plans = tuple(
             # The algorithm's annotation channels bear the content type of their images.
             ChannelPlan(name=name + kind, uri=f"{home}/{name}{kind}/", content_type=self._channel(name).content_type)
             for kind in ("", ANNOTATIONS)
             for name in _NEEDED
         )
+        return (*plans, _classes_plan(home)) if self.classes_channel else plans
 
     def files(self, bucket: str, prefix: str) -> tuple[FileUpload, ...]:
         """Return images and annotations with their addresses."""
         home = _home(bucket, prefix, self.fingerprint)
         channels = [self._channel(name) for name in _NEEDED]
-        return tuple(file for each in channels for file in (*_images(each, home), *_annotations(each, home)))
+        found = tuple(file for each in channels for file in (*_images(each, home), *_annotations(each, home)))
+        return (*found, _classes_file(self.images, home)) if self.classes_channel else found
 
     def _channel(self, name: str) -> ImageChannel:
         return self.images.channels[name]
@@ -87,6 +92,8 @@ class ManifestInputs:
         What :func:`birdsod.dataset.write_images` returned, with channels ``train`` and ``validation``.
     label : str, default "bounding-box"
         Name of the attribute that holds the boxes.
+    classes_channel : bool, default False
+        Whether the job gets one more channel, ``classes``, with ``images.json``. An image of one's own takes it.
 
     Raises
     ------
@@ -100,6 +107,7 @@ class ManifestInputs:
 
     images: ImageChannels
     label: str = LABEL
+    classes_channel: bool = False
 
     def __post_init__(self) -> None:
         _check(self.images)
@@ -117,7 +125,7 @@ class ManifestInputs:
     def channel_plans(self, bucket: str, prefix: str) -> tuple[ChannelPlan, ...]:
         """Return the two channels, which name the attributes in the order that the algorithm reads them."""
         home = _home(bucket, prefix, self.fingerprint)
-        return tuple(
+        plans = tuple(
             ChannelPlan(
                 name=name,
                 uri=self._manifest_uri(home, name),
@@ -129,12 +137,14 @@ class ManifestInputs:
             )
             for name in _NEEDED
         )
+        return (*plans, _classes_plan(home)) if self.classes_channel else plans
 
     def files(self, bucket: str, prefix: str) -> tuple[FileUpload, ...]:
         """Return the images and the manifests with their addresses; the manifests are written first."""
         home = _home(bucket, prefix, self.fingerprint)
         images = [file for name in _NEEDED for file in _images(self.images.channels[name], home)]
-        return (*images, *(self._manifest(name, home) for name in _NEEDED))
+        found = (*images, *(self._manifest(name, home) for name in _NEEDED))
+        return (*found, _classes_file(self.images, home)) if self.classes_channel else found
 
     def _manifest_uri(self, home: str, name: str) -> str:
         return f"{home}/{name}.{self.label}.manifest"
@@ -173,6 +183,14 @@ def _fingerprint(images: ImageChannels) -> str:
 
 def _home(bucket: str, prefix: str, fingerprint: str) -> str:
     return "/".join(["s3:/", bucket, *filter(None, [prefix]), "data", fingerprint])
+
+
+def _classes_plan(home: str) -> ChannelPlan:
+    return ChannelPlan(name="classes", uri=f"{home}/{MANIFEST}", content_type="application/json")
+
+
+def _classes_file(images: ImageChannels, home: str) -> FileUpload:
+    return FileUpload.of(images.directory / MANIFEST, f"{home}/{MANIFEST}")
 
 
 def _images(channel: ImageChannel, home: str) -> Iterator[FileUpload]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from birdsod._arguments import check_packed, refuse_shards
 from birdsod.dataset._image_channels import ImageChannels
 from birdsod.errors import TrainingError
+from birdsod.estimator.sagemaker.image_inputs import ImageInputs, ManifestInputs
 from birdsod.estimator.sagemaker.requests import RECORDIO, ChannelPlan
 from birdsod.estimator.sagemaker.uploads import FileUpload
 
@@ -158,7 +159,7 @@ def inputs_of(data: object, *, input_mode: Literal["File", "Pipe"], classes_chan
     input_mode : {"File", "Pipe"}
         For packed data.
     classes_channel : bool
-        For packed data.
+        Whether the job gets a channel with the names of the classes.
 
     Returns
     -------
@@ -169,6 +170,8 @@ def inputs_of(data: object, *, input_mode: Literal["File", "Pipe"], classes_chan
     TrainingError
         If it is neither, or a channel is missing.
     """
+    if isinstance(data, ImageInputs | ManifestInputs):
+        return replace(data, classes_channel=classes_channel)
     if isinstance(data, Inputs):
         return data
     if isinstance(data, ImageChannels):

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from birdsod.classes import ClassTable
+from birdsod.dataset import synthetic_birds, write_images
 from birdsod.errors import CloudError
-from birdsod.estimator.sagemaker import Cloud, Hosting
+from birdsod.estimator import SageMakerEstimator
+from birdsod.estimator.sagemaker import Cloud, Hosting, ManifestInputs
 from birdsod.estimator.sagemaker.endpoint import deploy
 from birdsod.estimator.sagemaker.transform import transform
+from birdsod.hyperparameters import Hyperparameters
 from birdsod.image import encode
 from birdsod.ssd.options import LocalOptions
 
@@ -20,9 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from birdsod.detections import Detections
-    from birdsod.estimator import SageMakerEstimator
     from birdsod.image import ImageSource
-    from birdsod.recordio import Packed
     from birdsod.testing import FakeSageMaker
 
 torch = pytest.importorskip("torch")
@@ -34,7 +35,6 @@ OWN = "123456789012.dkr.ecr.us-east-1.amazonaws.com/birds:1"
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save a network that has learned nothing."""
-    from birdsod.hyperparameters import Hyperparameters
     from birdsod.ssd import save_artifact
     from birdsod.ssd.building import build_network
 
@@ -85,18 +85,21 @@ def test_the_cloud_finds_what_this_machine_finds(fake: FakeSageMaker, artifact: 
     assert fake.alive() == []
 
 
-def test_an_own_image_trains_with_the_options_of_the_local_engine(
-    make: Callable[..., SageMakerEstimator], fake: FakeSageMaker, data: Packed
-) -> None:
-    estimator = make(
+def test_an_own_image_trains_with_the_options_of_the_local_engine(fake: FakeSageMaker, tmp_path: Path) -> None:
+    train, validation = synthetic_birds(tmp_path / "birds", seed=1, classes=2, per_class=4).split()
+    images = write_images({"train": train, "validation": validation}, tmp_path / "images")
+    params = Hyperparameters.for_data(
+        images, base_network="efficientnet-lite0", use_pretrained_model=0, mini_batch_size=4
+    )
+    job = SageMakerEstimator(
+        params,
+        role=fake.role_arn,
+        session=fake.session(),
         image=OWN,
         options=LocalOptions(updates=2, optimizer="adamw", crop=0.5),
-        base_network="efficientnet-lite0",
-        params={"use_pretrained_model": 0, "mini_batch_size": 4},
-        input_mode="Pipe",
         spot=True,
-    )
-    job = estimator.fit(data, logs=False)
+        poll_seconds=0,
+    ).fit(ManifestInputs(images), logs=False)
     lines = job.logs()
     assert any("Setting: updates = 2 (local option)" in line for line in lines)
     assert any("Setting: optimizer = 'adamw' (local option)" in line for line in lines)
@@ -104,11 +107,10 @@ def test_an_own_image_trains_with_the_options_of_the_local_engine(
     frame = job.metrics()
     assert frame.columns.tolist() == ["epoch", "cross_entropy", "smooth_l1", "map", "throughput"]
     assert frame.notna().all(axis=None)
-    assert job.classes == data.class_table
-    with data.channels["validation"].open() as reader:
-        image = reader[0].image
+    photo = tmp_path / "images" / "validation" / images.channels["validation"].files[0].name
     with job.deploy() as detector:
-        assert_same(detector.predict(image), job.predict(image))
+        assert_same(detector.predict(photo), job.predict(photo))
+        assert detector.classes == images.class_table
     assert fake.alive() == []
 
 
