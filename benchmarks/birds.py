@@ -60,7 +60,7 @@ def trained(
 
 def measured(birds: DetectionDataset, arguments: argparse.Namespace, folder: Path) -> list[dict[str, float]]:
     train, unseen = birds.split()
-    packed = pack({"train": train}, folder / "packed", resize=arguments.image_shape)
+    packed = pack({"train": train, "validation": unseen}, folder / "packed", resize=arguments.image_shape)
     print(f"{len(train)} images to train on, {len(unseen)} to judge by, {arguments.updates} updates")
     runs = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):

@@ -36,8 +36,8 @@ class LocalOptions:
     weight_decay : float, optional
         Pull of the weights towards zero.
     schedule : {"cosine", "steps", "constant"}, optional
-        How the learning rate goes on: down to nothing along half a cosine, down at the epochs of
-        ``lr_scheduler_step``, or not at all.
+        How the learning rate goes on: level for three fifths of the updates and then down to nothing along half a
+        cosine, down at the epochs of ``lr_scheduler_step``, or not at all.
     warmup : int, optional
         Updates over which the learning rate rises at the start.
     batch_size : int, optional

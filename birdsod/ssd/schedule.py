@@ -23,6 +23,9 @@ class Schedule(Protocol):
         ...
 
 
+_STAYS = 0.6  # of the updates behind the warm-up
+
+
 @dataclass(frozen=True, slots=True)
 class Constant:
     """The same rate throughout."""
@@ -97,7 +100,10 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Cosine:
-    """A rate that rises over ``warmup`` updates, then falls along half a cosine towards nothing at ``updates``."""
+    """A rate that rises over ``warmup`` updates, stays, and at the end falls along half a cosine towards nothing.
+
+    It stays for three fifths of the updates behind the warm-up: boxes get tighter with every update at the full rate.
+    """
 
     peak: float
     updates: int
@@ -108,7 +114,8 @@ class Cosine:
         if update < self.warmup:
             return self.peak * (update + 1) / (self.warmup + 1)
         share = (update - self.warmup) / max(1, self.updates - self.warmup)
-        return self.peak * (1 + math.cos(math.pi * min(1.0, share))) / 2
+        fallen = max(0.0, min(1.0, (share - _STAYS) / (1 - _STAYS)))
+        return self.peak * (1 + math.cos(math.pi * fallen)) / 2
 
 
 def schedule_of(recipe: Recipe, params: Hyperparameters) -> Schedule:

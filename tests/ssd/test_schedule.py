@@ -42,6 +42,13 @@ def test_a_cosine_rises_then_falls_to_nearly_nothing(updates: int, warmup: int) 
     assert schedule.rate(updates + warmup) == pytest.approx(0, abs=1e-12)
 
 
+def test_a_cosine_stays_for_three_fifths_before_it_falls() -> None:
+    schedule = Cosine(0.01, 110, 10)
+    assert {schedule.rate(update) for update in range(10, 71)} == {0.01}
+    assert schedule.rate(71) < 0.01
+    assert schedule.rate(90) == pytest.approx(0.005)
+
+
 def chosen(options: LocalOptions | None = None, **given_values: Any) -> Schedule:
     params = Hyperparameters(num_classes=5, num_training_samples=160, **given_values)
     return schedule_of(resolve(params, options or LocalOptions()), params)
