@@ -15,16 +15,17 @@ from birdsod.errors import TrainingError
 from birdsod.recordio import Packed, PackedChannel, RecordReader, reindex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from birdsod.container.classes import Known
     from birdsod.container.tree import Tree
 
-__all__ = ["MODEL", "Bringer", "channel_modes", "check_channels"]
+__all__ = ["Bringer", "channel_modes", "check_channels", "find_model"]
 
 TRAIN, VALIDATION, MODEL = "train", "validation", "model"
 _RECORDS = (TRAIN, VALIDATION)
+_ARCHIVES = (".tar.gz", ".tgz")
 
 
 def channel_modes(tree: Tree) -> dict[str, str]:
@@ -74,6 +75,38 @@ def check_channels(tree: Tree, names: Sequence[str], *, validated: bool) -> None
     if unknown:
         cure = f"leave it out; there are {', '.join(known)}"
         raise TrainingError("nothing reads this channel", path=tree.data, value=unknown[0], cure=cure)
+
+
+def find_model(tree: Tree, names: Collection[str]) -> Path | None:
+    """Return the model that the channel ``model`` brings to go on from, None where there is no such channel.
+
+    Parameters
+    ----------
+    tree : Tree
+        Where the channels lie.
+    names : collection of str
+        What channels there are.
+
+    Returns
+    -------
+    pathlib.Path or None
+        An archive, or the folder of one that was unpacked.
+
+    Raises
+    ------
+    TrainingError
+        If the channel holds no model, or several.
+    """
+    if MODEL not in names:
+        return None
+    folder = tree.data / MODEL
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    archives = [path for path in files if path.name.endswith(_ARCHIVES)]
+    if len(archives) > 1 or not files:
+        message = f"the channel {MODEL} must hold one model"
+        value = [path.name for path in archives[:5]]
+        raise TrainingError(message, path=folder, value=value, cure="give it the model.tar.gz of a job, in File mode")
+    return archives[0] if archives else folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birdsod import training_log as log
-from birdsod.container.channels import MODEL, Bringer, channel_modes, check_channels
+from birdsod.container.channels import Bringer, channel_modes, check_channels, find_model
 from birdsod.container.failure import reason_of, write_failure
 from birdsod.container.hosts import Hosts
 from birdsod.container.model_files import leave_checkpoint, leave_model
@@ -67,6 +67,7 @@ class _Job:
         self._params, self._options = _settings(tree)
         self._hosts = Hosts.of(tree)
         self._modes = channel_modes(tree)
+        self._model = find_model(tree, self._modes)
 
     def work(self) -> None:
         """Bring the data, train, leave the model."""
@@ -84,9 +85,6 @@ class _Job:
 
     def _check(self) -> None:
         check_channels(self._tree, list(self._modes), validated=bool(self._options.validate_every))
-        if MODEL in self._modes:
-            cure = "leave the channel out"
-            raise TrainingError("training cannot begin with another model", path=self._tree.data / MODEL, cure=cure)
         if len(self._hosts) > 1:
             message = "training on several machines is not supported"
             raise TrainingError(message, path=self._tree.resources, value=list(self._hosts.names), cure="use one")
@@ -113,7 +111,9 @@ class _Job:
         link.symlink_to(self._tree.checkpoints.resolve(), target_is_directory=True)
         told = str(link), str(self._tree.checkpoints)
         reports = Reports(line=lambda text: _say(text.replace(*told)), stop=self._stop)
-        outcome = train_detector(packed, self._params, self._options, directory=folder, reports=reports)
+        outcome = train_detector(
+            packed, self._params, self._options, directory=folder, reports=reports, model=self._model
+        )
         if not outcome.completed:
             raise Stopped
         self._leave(folder)

@@ -10,6 +10,9 @@ import pytest
 
 from birdsod.container.__main__ import main
 from birdsod.container.stopping import Stop
+from birdsod.ssd.loop import Outcome
+
+pytest.importorskip("torch")
 
 if TYPE_CHECKING:
     from tests.container.conftest import Laid
@@ -28,9 +31,34 @@ def test_a_hyperparameter_that_is_none_is_named_with_its_file(laid: Laid) -> Non
     assert reason.startswith(f"{laid.tree.hyperparameters}: unknown hyperparameter (got 'updats')")
 
 
-def test_another_model_is_refused(laid: Laid) -> None:
-    laid.both().channel("model")
-    assert "training cannot begin with another model" in train(laid)[1]
+@pytest.mark.parametrize("files", [["old.tar.gz"], ["model.safetensors", "classes.json"], []])
+def test_a_model_to_go_on_from_is_handed_over(
+    laid: Laid, files: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {}
+
+    def stopped(*_: object, **more: object) -> Outcome:
+        asked.update(more)
+        return Outcome(completed=False, epochs=0, updates=0, seconds=0.0)
+
+    monkeypatch.setattr("birdsod.ssd.training.train", stopped)
+    laid.both()
+    if files:
+        folder = laid.channel("model")
+        for name in files:
+            (folder / name).touch()
+    assert train(laid) == (0, "")
+    expected = {"old.tar.gz": laid.tree.data / "model" / "old.tar.gz", "": None}
+    assert asked["model"] == expected.get("".join(files), laid.tree.data / "model")
+    assert "there is no model" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("files", [[], ["old.tar.gz", "new.tgz"]])
+def test_a_channel_without_one_model_is_refused(laid: Laid, files: list[str]) -> None:
+    folder = laid.both().channel("model")
+    for name in files:
+        (folder / name).touch()
+    assert f"the channel model must hold one model (got {sorted(files)})" in train(laid)[1]
 
 
 def test_several_machines_are_refused(laid: Laid) -> None:

@@ -86,13 +86,19 @@ def test_the_cloud_finds_what_this_machine_finds(fake: FakeSageMaker, artifact: 
 
 
 def test_an_own_image_trains_with_the_options_of_the_local_engine(fake: FakeSageMaker, tmp_path: Path) -> None:
+    from birdsod.ssd import save_artifact
+    from birdsod.ssd.building import build_network
+
     train, validation = synthetic_birds(tmp_path / "birds", seed=1, classes=2, per_class=4).split()
     images = write_images({"train": train, "validation": validation}, tmp_path / "images")
     params = Hyperparameters.for_data(
         images, base_network="efficientnet-lite0", use_pretrained_model=0, mini_batch_size=4
     )
+    torch.manual_seed(0)
+    network = build_network("efficientnet-lite0", num_classes=2, image_shape=300, pretrained=False)
     job = SageMakerEstimator(
         params,
+        model=save_artifact(tmp_path / "seed.tar.gz", network, params, images.class_table),
         role=fake.role_arn,
         session=fake.session(),
         image=OWN,
@@ -103,6 +109,7 @@ def test_an_own_image_trains_with_the_options_of_the_local_engine(fake: FakeSage
     lines = job.logs()
     assert any("Setting: updates = 2 (local option)" in line for line in lines)
     assert any("Setting: optimizer = 'adamw' (local option)" in line for line in lines)
+    assert any("input/data/model/model.tar.gz" in line for line in lines)
     assert any("Copied the channel validation from its pipe" in line for line in lines)
     frame = job.metrics()
     assert frame.columns.tolist() == ["epoch", "cross_entropy", "smooth_l1", "map", "throughput"]
