@@ -103,22 +103,13 @@ def mxnet_members(artifact: MXNetArtifact) -> dict[str, bytes]:
     arrays = {
         name: array.dense() if isinstance(array, SparseArray) else array for name, array in artifact.arrays.items()
     }
-    graph = training_graph(artifact.graph, overlap=_overlap(artifact.hyperparameters))
-    return _members(graph, arrays, artifact.hyperparameters, artifact.classes)
+    return _members(training_graph(artifact.graph), arrays, artifact.hyperparameters, artifact.classes)
 
 
 def _check_classes(classes: ClassTable | None, count: int) -> None:
     if classes is not None and len(classes) != count:
         message = f"the network tells {count} classes apart, but {len(classes)} are named"
         raise ArtifactError(message, value=len(classes))
-
-
-def _overlap(values: Mapping[str, str]) -> float:
-    told = values.get("overlap_threshold", "0.5")
-    try:
-        return float(told)
-    except ValueError as error:
-        raise ArtifactError(f"{HYPERPARAMETERS}: overlap_threshold is no number", value=told) from error
 
 
 def _graph(params: Hyperparameters, topk: int) -> Graph:
@@ -130,7 +121,8 @@ def _graph(params: Hyperparameters, topk: int) -> Graph:
         "vgg-16" if params.base_network == "vgg-16" else "resnet-50",
         num_classes=params.num_classes,
         image_shape=params.image_shape,
-        options=GraphOptions(nms_threshold=params.nms_threshold, nms_topk=topk, overlap=params.overlap_threshold),
+        # The hyperparameter overlap_threshold is that of evaluation: anchors learn a box from 0.5 on.
+        options=GraphOptions(nms_threshold=params.nms_threshold, nms_topk=topk),
     )
 
 

@@ -38,19 +38,18 @@ _DEFAULTS: Mapping[str, Mapping[str, object]] = {
 }
 
 
-def training_graph(graph: Graph, *, overlap: float = 0.5) -> Graph:
+def training_graph(graph: Graph) -> Graph:
     """Return a detector's graph of training: itself, or one built anew after a graph of deployment.
 
     Parameters
     ----------
     graph : Graph
         Of resnet-50 or vgg-16 as the built-in algorithm, or MXNet's example, has them.
-    overlap : float, default 0.5
-        From which overlap on an anchor learns a box; a graph of deployment does not tell.
 
     Returns
     -------
     Graph
+        From which overlap on an anchor learns a box, a graph of deployment does not tell; it is 0.5, as always.
 
     Raises
     ------
@@ -69,7 +68,7 @@ def training_graph(graph: Graph, *, overlap: float = 0.5) -> Graph:
     told = _told(graph)
     for base_network, edge, three_digits in product(_NETWORKS, _EDGES, (False, True)):
         threshold, topk, classes = told
-        options = GraphOptions(nms_threshold=threshold, nms_topk=topk, overlap=overlap, three_digits=three_digits)
+        options = GraphOptions(nms_threshold=threshold, nms_topk=topk, three_digits=three_digits)
         known = ssd_graph(base_network, num_classes=classes, image_shape=edge, training=False, options=options)
         if _rows(known) == _rows(graph):
             return ssd_graph(base_network, num_classes=classes, image_shape=edge, options=options)

@@ -130,6 +130,17 @@ def iterate(told: Told, _blobs: Blobs) -> Answer:
     return {}, blobs
 
 
+def passes(told: Told, _blobs: Blobs) -> Answer:
+    """Read a record file again and again: the pixels of each pass, with what fills up its last batch."""
+    shape, size = tuple(told["shape"]), told["batch_size"]
+    records = mx.io.ImageDetRecordIter(path_imgrec=told["rec"], data_shape=shape, batch_size=size)
+    blobs = []
+    for _ in range(told["passes"]):
+        blobs.append(b"".join(batch.data[0].asnumpy().astype("<f4").tobytes() for batch in records))
+        records.reset()
+    return {}, blobs
+
+
 def detect(told: Told, blobs: Blobs) -> Answer:
     """Open a saved detector as a container does, answer a batch, and save it again under another name."""
     symbol, arguments, statistics = mx.model.load_checkpoint(told["prefix"], 0)
@@ -164,7 +175,9 @@ def optimize(told: Told, blobs: Blobs) -> Answer:
 def train(told: Told, blobs: Blobs) -> Answer:
     """Make steps from a saved detector; save the gradients of the first, and what came of all of them."""
     symbol, arguments, statistics = mx.model.load_checkpoint(told["prefix"], 0)
-    images, labels = (np.frombuffer(blob, "<f4").reshape(shape) for blob, shape in zip(blobs, told["shapes"], strict=True))
+    images, labels = (
+        np.frombuffer(blob, "<f4").reshape(shape) for blob, shape in zip(blobs, told["shapes"], strict=True)
+    )
     module = mx.mod.Module(symbol, label_names=("label",), fixed_param_names=told["fixed"])
     module.bind([("data", images.shape)], [("label", labels.shape)], for_training=True)
     module.set_params(arguments, statistics, allow_missing=False, allow_extra=False)
@@ -173,16 +186,19 @@ def train(told: Told, blobs: Blobs) -> Answer:
     for step in range(told["steps"]):
         module.forward_backward(batch)
         if not step:
-            found = module._exec_group.execs[0].grad_dict  # noqa: SLF001 - the only way to the gradients
+            found = module._exec_group.execs[0].grad_dict
             wanted = {name: each.copy() for name, each in found.items() if each is not None and name in arguments}
             mx.nd.save(told["gradients"], wanted)
         module.update()
+        # Moving statistics change in the backward pass, and MXNet does not wait for them when it saves.
+        mx.nd.waitall()
     module.save_checkpoint(told["again"], 0)
     return {}, []
 
 
 COMMANDS: dict[str, Callable[[Told, Blobs], Answer]] = {
-    command.__name__: command for command in (versions, write, read, pack, unpack, im2rec, iterate, detect, optimize, train)
+    command.__name__: command
+    for command in (versions, write, read, pack, unpack, im2rec, iterate, passes, detect, optimize, train)
 }
 
 

@@ -155,22 +155,28 @@ def test_a_graph_that_is_not_known_stays_one_of_deployment_and_is_refused(tiny: 
     with pytest.raises(ArtifactError, match="no graph of training can be built") as caught:
         convert(tiny, tmp_path / "model.tar.gz")
     assert caught.value.path == str(tmp_path / "model.tar.gz")
-    values = {"overlap_threshold": "much"}
-    (tiny / "hyperparams.json").write_text(json.dumps(values), encoding="utf-8")
-    with pytest.raises(ArtifactError, match="overlap_threshold is no number"):
-        convert(tiny, tmp_path / "model.tar.gz")
 
 
 @pytest.mark.parametrize("base_network", ["resnet-50", "vgg-16"])
 @pytest.mark.parametrize("image_shape", [300, 340, 512])
 @pytest.mark.parametrize("classes", [1, 3, 20])
 def test_a_graph_of_deployment_becomes_one_of_training(base_network: Any, image_shape: int, classes: int) -> None:
-    options = GraphOptions(nms_threshold=0.3, nms_topk=100, overlap=0.6, three_digits=True)
+    options = GraphOptions(nms_threshold=0.3, nms_topk=100, three_digits=True)
     shape: Any = {"num_classes": classes, "image_shape": image_shape, "options": options}
     deployed = ssd_graph(base_network, **shape, training=False)
     expected = ssd_graph(base_network, **shape)
-    assert training_graph(deployed, overlap=0.6) == expected
+    assert training_graph(deployed) == expected
     assert training_graph(expected) is expected
+
+
+def test_the_threshold_of_evaluation_is_not_that_of_anchors(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    strict = CHOSEN.evolve(overlap_threshold=0.7)
+    path = save_mxnet_artifact(tmp_path / "model.tar.gz", arrays, strict)
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path / "out", filter="data")
+    graph = read_symbol(tmp_path / "out" / "model_algo_1-symbol.json")
+    (target,) = graph.of_kind("_contrib_MultiBoxTarget")
+    assert target.number("overlap_threshold", 0) == 0.5
 
 
 def changed(graph: Graph, op: str, **attributes: str) -> Graph:
