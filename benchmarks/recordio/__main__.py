@@ -1,7 +1,7 @@
 """Record files beside MXNet 1.9.1 and beside the machine: one run, one table.
 
     python benchmarks/recordio --json recordio.json
-    python benchmarks/recordio --only packing --images data/CUB_200_2011/images --lst train.lst
+    python benchmarks/recordio --only packing --root data/CUB_200_2011/images --lst train.lst
     python benchmarks/recordio --quick
 
 MXNet is found where ``BIRDSOD_MXNET`` says (a Python), else in ``.venv-mxnet``; without it birdsod is measured alone.
@@ -25,7 +25,7 @@ from _report import parser, write
 from recordio._growth import growth
 from recordio._records import reading, scanning, writing
 from recordio._sides import mxnet_python, sides
-from recordio.packing import packing
+from recordio.packing import IMAGES, LEAST, packing
 
 if TYPE_CHECKING:
     import argparse
@@ -42,12 +42,15 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--only", choices=PARTS, action="append", help="measure this part; may be given again")
     made.add_argument("--rounds", type=int, default=5, help="how often each runs; the best counts")
     made.add_argument("--quick", action="store_true", help="tiny files, once: shows that all of it works")
-    made.add_argument("--images", type=Path, help="folder of images to pack in place of made ones; needs --lst")
+    made.add_argument("--images", type=int, default=IMAGES, help="how many made images are packed")
+    made.add_argument("--root", type=Path, help="folder of images to pack in place of made ones; needs --lst")
     made.add_argument("--lst", type=Path, help="their list")
     made.add_argument("--folder", type=Path, help="where to make files, on the disk to measure")
     given = made.parse_args()
-    if (given.images is None) != (given.lst is None):
-        made.error("--images and --lst go together")
+    if (given.root is None) != (given.lst is None):
+        made.error("--root and --lst go together")
+    if given.images < 1:
+        made.error("--images is a number from 1")
     return given
 
 
@@ -62,8 +65,8 @@ def measured(given: argparse.Namespace, folder: Path) -> tuple[list[Row], list[d
             if name in parts:
                 rows += part(folder, contestants, rounds, share)
     if "packing" in parts:
-        own = (given.images, given.lst) if given.images else None
-        rows += packing(folder, mxnet, rounds, share, own)
+        own = (given.root, given.lst) if given.root else None
+        rows += packing(folder, mxnet, rounds, max(LEAST, int(given.images * share)), own)
     if "growth" in parts:
         grown, sizes = growth(folder, share)
         rows += grown

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-IMAGES, DISTINCT = 2000, 50
+IMAGES, LEAST, DISTINCT = 2000, 10, 50
+BYTES_AN_IMAGE = 500_000  # read, written by both sides and within a process, and copied
 WORKERS = 2
 EDGE = 256
 CASES = {"shorter edge 256": ["--resize", str(EDGE)], "not resized": [], "untouched files": ["--pass-through"]}
@@ -36,11 +37,11 @@ class Taken(NamedTuple):
     processor: float
 
 
-def packing(folder: Path, mxnet: Path | None, rounds: int, share: float, given: tuple[Path, Path] | None) -> list[Row]:
+def packing(folder: Path, mxnet: Path | None, rounds: int, count: int, given: tuple[Path, Path] | None) -> list[Row]:
     """Images a second: whole processes beside im2rec, then within one process beside the ceiling."""
-    if not room(folder, 1e9 * share, "packing"):
+    if not room(folder, count * BYTES_AN_IMAGE, "packing"):
         return []
-    root, lst = given or make_images(folder, max(10, int(IMAGES * share)))
+    root, lst = given or make_images(folder, count)
     rows = []
     for case, options in CASES.items():
         rows += _processes(case, options, root, lst, folder, mxnet, rounds)

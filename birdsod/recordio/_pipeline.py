@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import Executor
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from birdsod import _ordered
@@ -19,7 +19,8 @@ __all__ = ["check_executor", "in_order", "through", "workers"]
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# Images that travel to another process together: fewer journeys, each of a few hundred kilobytes.
+# Images that travel to another process together: fewer journeys, each of a few hundred kilobytes. To a thread, too:
+# after an image was decoded the processor's caches hold nothing of the interpreter, which four then share.
 _TOGETHER = 4
 # Groups under way for each worker of an executor: one that is worked on and one that waits beside it.
 _GROUPS_AHEAD = 2
@@ -30,10 +31,20 @@ _WORKERS_UNKNOWN = 32
 def in_order(
     function: Callable[[Item], Answer], items: Iterable[Item], *, executor: Executor | None, ahead: int = 1
 ) -> Iterator[Answer]:
-    """Yield ``function(item)`` in the order of the items; without an executor one after the other, here."""
+    """Yield ``function(item)`` in the order of the items; without an executor one after the other, here.
+
+    At most twice as many items as ``ahead`` are under way: groups, behind some single items at the beginning.
+    """
     if executor is None:
-        return map(function, items)
-    return _ordered.in_order(function, items, executor=executor, ahead=ahead)
+        yield from map(function, items)
+        return
+    each, remaining = partial(_each, function), iter(items)
+    # One by one at first, so that few items are shared by all threads too.
+    groups = chain(([item] for item in islice(remaining, ahead)), _grouped(remaining))
+    under_way = max(1, ahead * _GROUPS_AHEAD // _TOGETHER)
+    with contextlib.closing(_ordered.in_order(each, groups, executor=executor, ahead=under_way)) as answers:
+        for group in answers:
+            yield from group
 
 
 @contextlib.contextmanager

@@ -286,7 +286,8 @@ def test_what_is_under_way_is_bounded(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def counting(task: _image_work.Task, options: PackOptions) -> _image_work.Made:
         begun.append(task.image_id)
-        assert len(begun) - len(written) <= 2 * 4 + 2
+        # For each worker two groups of four, and one that is being put away.
+        assert len(begun) - len(written) <= 2 * 2 * 4 + 4
         return encoded(task, options)
 
     def head(key: int, _: object) -> bytes:
