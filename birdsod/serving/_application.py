@@ -98,8 +98,11 @@ async def _invoke(request: Request, limits: Limits) -> Response:
     request.scope[_READ] = True
     try:
         found = await request.app.state.batcher.find(body)
-    except (Refusal, asyncio.CancelledError):
+    except Refusal:
         raise
+    except asyncio.CancelledError:
+        # The time is over that requests under way are given when a server stops.
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping", Retry_After="1") from None
     except ImageError as error:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"not a readable image: {error.message}") from error
     except Exception as error:

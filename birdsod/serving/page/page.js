@@ -102,6 +102,7 @@ function row(found) {
   const mark = document.createElement("button");
   mark.type = "button";
   mark.textContent = nameOf(found.id);
+  mark.style.setProperty("--color", colorOf(found.id));
   mark.addEventListener("focus", () => emphasize(found));
   mark.addEventListener("blur", () => emphasize(null));
   line.addEventListener("mouseenter", () => emphasize(found));
@@ -143,7 +144,7 @@ function drawBox(context, found, unit) {
   const faded = state.marked && state.marked !== found;
   context.globalAlpha = faded ? 0.3 : 1;
   context.lineJoin = "round";
-  for (const [width, color] of [[unit * 2.4, "#000"], [unit * 1.5, colorOf(found.id)]]) {
+  for (const [width, color] of [[unit * 3.4, "#000"], [unit * 2, colorOf(found.id)]]) {
     context.lineWidth = width;
     context.strokeStyle = color;
     context.strokeRect(left, top, right - left, bottom - top);
