@@ -83,7 +83,7 @@ def status(page: Page, words: str) -> None:
 
 
 def table(page: Page) -> list[str]:
-    return page.locator("#rows tr").all_inner_texts()
+    return [" ".join(text.split()) for text in page.locator("#rows tr").all_inner_texts()]
 
 
 def color(page: Page, x: int, y: int) -> list[int]:
@@ -105,7 +105,7 @@ def test_it_says_what_the_model_knows(page: Page) -> None:
 def test_a_chosen_photograph_gets_its_boxes(page: Page, photograph: Path, tmp_path: Path) -> None:
     page.set_input_files("#file", photograph)
     status(page, "Found: 036.Northern_Flicker$")
-    assert table(page) == ["036.Northern_Flicker\t88 %\t100, 150 to 300, 300"]
+    assert table(page) == ["036.Northern_Flicker 88 % 100, 150 to 300, 300"]
     assert page.locator("#name").inner_text() == "garden.jpg, 400 \u00d7 300"
     assert page.locator("#picture").get_attribute("aria-label") == "Photograph with boxes around 036.Northern_Flicker"
     # The left side of the box, half way down, has the color of the second class; the picture itself is dark.
@@ -182,7 +182,7 @@ PASTE = """(bytes) => {
 def test_a_dropped_photograph_is_looked_at(page: Page, jpeg: bytes) -> None:
     page.evaluate(DROP, ["image/jpeg", list(jpeg)])
     status(page, "Flicker$")
-    assert table(page) == ["036.Northern_Flicker\t88 %\t20, 30 to 60, 60"]
+    assert table(page) == ["036.Northern_Flicker 88 % 20, 30 to 60, 60"]
 
 
 def test_a_pasted_photograph_is_looked_at(page: Page, png: bytes) -> None:
@@ -207,7 +207,7 @@ def test_a_photograph_above_the_limit_is_made_smaller(page: Page, predictor: Any
     assert path.stat().st_size > 6_291_456
     page.set_input_files("#file", path)
     status(page, "Flicker$")
-    assert table(page) == ["036.Northern_Flicker\t88 %\t500, 800 to 1500, 1600"]
+    assert table(page) == ["036.Northern_Flicker 88 % 500, 800 to 1500, 1600"]
     assert len(predictor.seen) == 1
 
 
