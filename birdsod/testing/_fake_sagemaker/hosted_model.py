@@ -105,7 +105,7 @@ class HostedModel:
 def _served(tree: Tree) -> ServerProcess:
     from birdsod.serving.process import _start
 
-    program = [sys.executable, "-m", "birdsod.container", "serve", "--root", tree.root]
+    program = [sys.executable, "-m", "birdsod.container", "serve", "--root", str(tree.root)]
     # The port of the contract is one, and the fake hosts many models.
     return _start([*program, "--host", "127.0.0.1", "--port", "0", "--owned"], _STARTUP)
 

@@ -47,6 +47,7 @@ class LocalRun:
         self._closing = threading.Event()
         self._containers: list[Container] = []
         self._failed: Container | None = None
+        self._interruptions = list(region.world.scripts.training.states).count("Interrupted")
         self.progress = Progress("Starting", [])
         self.progress.become("Starting", region.world.now())
         self._folder: Path = region.world.folder / f"job-{region.world.number()}"
@@ -75,12 +76,8 @@ class LocalRun:
     def _work(self) -> None:
         try:
             self._become("Downloading")
-            try:
-                self._start()
-                self._watch()
-            finally:
-                for container in self._containers:
-                    container.end()
+            for left in range(self._interruptions, -1, -1):
+                self._attempt(interrupted=left > 0)
             if not self._closing.is_set():
                 self._settle()
         except BirdsodError as error:
@@ -90,9 +87,26 @@ class LocalRun:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _attempt(self, *, interrupted: bool) -> None:
+        """Run on machines that are taken away after the first figures, or on such that are not."""
+        if self._closing.is_set() or self._stopping.is_set() or self._failed is not None:
+            return
+        try:
+            self._start()
+            self._watch(interrupted=interrupted)
+        finally:
+            for container in self._containers:
+                container.end()
+        if interrupted and not self._stopping.is_set() and self._failed is None:
+            self._keep_checkpoints()
+            shutil.rmtree(self._folder)
+            self._become("Interrupted")
+            self._become("Restarting")
+
     def _start(self) -> None:
         count = self._request["ResourceConfig"].get("InstanceCount", 1)
         hosts = [f"algo-{number}" for number in range(1, count + 1)]
+        self._containers = []
         for host in hosts:
             folder = self._folder / host
             folder.mkdir(parents=True)
@@ -101,16 +115,16 @@ class LocalRun:
             container.start({"TRAINING_JOB_NAME": self._name})
         self._become("Training")
 
-    def _watch(self) -> None:
+    def _watch(self, *, interrupted: bool) -> None:
         """Wait until all have ended, or one has failed; the service ends the others then."""
-        told = False
+        told, figures = False, False
         while not self._closing.is_set():
             codes = [container.exit_code for container in self._containers]
-            self._copy_logs()
+            figures = self._copy_logs() or figures
             self._failed = next((each for each, code in zip(self._containers, codes, strict=True) if code), None)
             if None not in codes or self._failed is not None:
                 return
-            if self._stopping.is_set() and not told:
+            if not told and (self._stopping.is_set() or (interrupted and figures)):
                 told = True
                 for container in self._containers:
                     container.stop()
@@ -140,14 +154,17 @@ class LocalRun:
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
                 s3.put(self._region, s3.join(home, file.relative_to(folder).as_posix()), file.read_bytes())
 
-    def _copy_logs(self) -> None:
-        for container in self._containers:
-            self._say(container.new_lines(), container.host)
+    def _copy_logs(self) -> bool:
+        """Copy what was said to the logs, and tell whether there were figures in it."""
+        figures = [self._say(container.new_lines(), container.host) for container in self._containers]
+        return any(figures)
 
-    def _say(self, lines: list[str], host: str) -> None:
+    def _say(self, lines: list[str], host: str) -> bool:
+        figures = final_metrics(lines)
         if lines:
             self._region.logs.write(TRAINING_LOGS, f"{self._name}/{host}-1700000000", lines)
-            self.progress.metrics.update(final_metrics(lines))
+            self.progress.metrics.update(figures)
+        return bool(figures)
 
     def _fail(self, reason: str, *, say: bool = False) -> None:
         self.progress.reason = reason[:_REASON]

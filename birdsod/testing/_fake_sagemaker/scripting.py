@@ -94,7 +94,8 @@ class Scripting(ABC):
         hosts : int, default 1
             Machines that write logs.
         interruptions : int, default 0
-            How often the instances are taken away in the middle of training, and the job starts again.
+            How often the instances are taken away in the middle of training, and the job starts again; of jobs with
+            an own image, too.
         artifact : bytes or path-like, optional
             The model archive; a small one that says it is scripted where it is left out.
         """

@@ -85,7 +85,7 @@ def test_the_cloud_finds_what_this_machine_finds(fake: FakeSageMaker, artifact: 
     assert fake.alive() == []
 
 
-def test_an_own_image_trains_with_the_options_of_the_local_engine(fake: FakeSageMaker, tmp_path: Path) -> None:
+def test_an_own_image_trains_with_options_and_through_an_interruption(fake: FakeSageMaker, tmp_path: Path) -> None:
     from birdsod.ssd import save_artifact
     from birdsod.ssd.building import build_network
 
@@ -96,6 +96,7 @@ def test_an_own_image_trains_with_the_options_of_the_local_engine(fake: FakeSage
     )
     torch.manual_seed(0)
     network = build_network("efficientnet-lite0", num_classes=2, image_shape=300, pretrained=False)
+    fake.script_training(interruptions=1)
     job = SageMakerEstimator(
         params,
         model=save_artifact(tmp_path / "seed.tar.gz", network, params, images.class_table),
@@ -111,7 +112,10 @@ def test_an_own_image_trains_with_the_options_of_the_local_engine(fake: FakeSage
     assert any("Setting: optimizer = 'adamw' (local option)" in line for line in lines)
     assert any("input/data/model/model.tar.gz" in line for line in lines)
     assert any("Copied the channel validation from its pipe" in line for line in lines)
+    assert any("this is the model of what was learned so far" in line for line in lines)
+    assert any("Going on after update" in line for line in lines)
     frame = job.metrics()
+    assert frame["epoch"].tolist() == [0, 1]
     assert frame.columns.tolist() == ["epoch", "cross_entropy", "smooth_l1", "map", "throughput"]
     assert frame.notna().all(axis=None)
     photo = tmp_path / "images" / "validation" / images.channels["validation"].files[0].name
