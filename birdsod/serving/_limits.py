@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Limits"]
+__all__ = ["AMONG_OTHERS", "Limits"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +44,7 @@ class Limits:
     idle_seconds: float = 60.0
     request_seconds: float = 30.0
     farewell_seconds: float = 0.0
+
+
+AMONG_OTHERS = Limits(farewell_seconds=1.0)
+"""Those of one of several processes, whose place another takes while clients go on."""

@@ -7,22 +7,34 @@ import select
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from birdsod.serving.server import Server
 
 if TYPE_CHECKING:
-    from types import FrameType
+    import socket
+    from collections.abc import Iterator, Mapping
 
     from birdsod.estimator import Predictor
+    from birdsod.serving._limits import Limits
 
-__all__ = ["run", "stop_with_owner"]
+__all__ = ["LISTENING", "handling", "run", "stop_with_owner"]
+
+LISTENING = "listening at"
+"""How the line begins that tells where a server listens."""
 
 _WATCH_SECONDS = 0.5
 
 
 def run(
-    predictor: Predictor, *, host: str = "127.0.0.1", port: int = 8080, stop: threading.Event | None = None
+    predictor: Predictor,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    stop: threading.Event | None = None,
+    limits: Limits | None = None,
+    listening: socket.socket | None = None,
 ) -> None:
     """Serve until SIGTERM or an interrupt comes; requests under way are finished first.
 
@@ -38,6 +50,10 @@ def run(
         Port to listen at; 0 takes a free one.
     stop : threading.Event, optional
         Set by whoever else wants it to end.
+    limits : Limits, optional
+        How much it takes and how long it waits.
+    listening : socket.socket, optional
+        A socket that listens already, in place of host and port.
 
     Raises
     ------
@@ -46,15 +62,27 @@ def run(
     """
     told = stop or threading.Event()
 
-    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
+    def on_signal(*_: object) -> None:
         told.set()
 
-    server = Server(predictor, host=host, port=port)
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    server = Server(predictor, host=host, port=port, limits=limits, listening=listening)
+    with handling({signal.SIGTERM: on_signal, signal.SIGINT: on_signal}), server:
+        print(f"{LISTENING} {server.url}", flush=True)  # noqa: T201 - how a caller learns the port
+        told.wait()
+
+
+@contextmanager
+def handling(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    """Handle signals inside a block, and as before after it.
+
+    Parameters
+    ----------
+    handlers : mapping of signal to callable
+        What is called in the main thread.
+    """
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        with server:
-            print(f"listening at {server.url}", flush=True)  # noqa: T201 - how a caller learns the port
-            told.wait()
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
