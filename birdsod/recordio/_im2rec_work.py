@@ -41,9 +41,11 @@ def make_as_im2rec(task: Task, options: PackOptions) -> Answer:
 def _made(task: Task, options: PackOptions) -> Made | None:
     from birdsod import image
 
-    if Path(task.path).stat().st_size > LONGEST:
+    path = Path(task.path)
+    # A pipe would be waited for without end.
+    if not path.is_file() or path.stat().st_size > LONGEST:
         return None
-    data = Path(task.path).read_bytes()
+    data = path.read_bytes()
     if options.pass_through:
         return Made(task, data, task.label)
     pixels = _decode(data, options.color)

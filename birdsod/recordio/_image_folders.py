@@ -90,8 +90,8 @@ class Search:
         if os.path.isfile(full):  # noqa: PTH113 - a fifth of the time
             return True
         if not os.path.isdir(full):  # noqa: PTH112 - the same
-            cause = "a link to a file that is missing"
-            self.losses.lose(DatasetError("what is named like an image is no file", path=full, cause=cause))
+            message, cause = "what is named like an image is no file", "a link to a file that is missing"
+            self.losses.lose(DatasetError(message, path=full, cause=cause, cure="remove the link"))
         return False
 
     def _listable(self, name: str) -> str:
@@ -106,4 +106,5 @@ class Search:
 
 
 def _unreadable(error: OSError) -> DatasetError:
-    return DatasetError("the folder cannot be read", path=error.filename, cause=error.strerror)
+    cure = "check its rights"
+    return DatasetError("the folder cannot be read", path=error.filename, cause=error.strerror, cure=cure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -83,7 +84,9 @@ def make(task: Task, options: PackOptions) -> Answer:
         return error
     except Exception as error:
         message = f"image {task.image_id} cannot be packed"
-        raise RecordError(message, path=task.path, cause=f"{type(error).__name__}: {error}") from error
+        cause = f"{type(error).__name__}: {error}"
+        cure = "leave the image out, and tell the authors of birdsod"
+        raise RecordError(message, path=task.path, cause=cause, cure=cure) from error
 
 
 def _passed(task: Task) -> Made:
@@ -123,12 +126,15 @@ def _encoded(task: Task, options: PackOptions) -> Made:
 def _read(path: str) -> bytes:
     try:
         # Without Python's own buffer, through which every byte would go once more.
-        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - a third of the time of Path.open
+        with open(path, "rb", buffering=0, opener=_opener) as stream:
             data = _at_most(stream, LONGEST + 1)
+    except ImageError:
+        raise
     except FileNotFoundError as error:
         raise ImageError("the image is missing", path=path, cure="check the path and the image folder") from error
     except OSError as error:
-        raise ImageError("the image cannot be read", path=path, cause=error.strerror) from error
+        cure = "check its rights, and the disk"
+        raise ImageError("the image cannot be read", path=path, cause=error.strerror, cure=cure) from error
     except ValueError as error:
         cause = "its path holds a character that no path can hold"
         raise ImageError("the image cannot be read", path=path, cause=cause, cure="correct the list") from error
@@ -137,13 +143,21 @@ def _read(path: str) -> bytes:
     return data
 
 
+def _opener(path: str, flags: int) -> int:
+    # A pipe would be waited for without end.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _at_most(stream: FileIO, limit: int) -> bytes:
     """Read up to a limit; asked for it at once, Python would make a buffer of the limit first, ten times the work."""
-    size = os.fstat(stream.fileno()).st_size
+    status = os.fstat(stream.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("the image is no file", cause="a pipe, a device or a folder", cure="correct the path")
+    size = status.st_size
     data = stream.read(min(size + 1, limit)) or b""
     if len(data) == size:
         return data
-    # Another length than it said: it grows, is no plain file, or comes in pieces.
+    # Another length than it said: it grows, or comes in pieces.
     while len(data) < limit and (more := stream.read(min(_PIECE, limit - len(data)))):
         data += more
     return data

@@ -56,7 +56,8 @@ def load_index(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise RecordError("the index is missing", path=path, cure=_CURE) from error
     except OSError as error:
-        raise RecordError("the index cannot be read", path=path, cause=error.strerror) from error
+        cure = "check its rights, or open the record file with scan=True"
+        raise RecordError("the index cannot be read", path=path, cause=error.strerror, cure=cure) from error
 
 
 def parse_index(data: bytes, path: Path | str, *, size: int) -> Index:

@@ -77,7 +77,8 @@ def detection_label(label: ArrayLike, *, record_id: int | None = None) -> Detect
     if fault is not None:
         whose = "" if record_id is None else f" of image {record_id}"
         value = numbers.ravel()[:8].tolist()
-        raise RecordError(f"the label{whose} is no detection label: {fault}", value=value, cause=_CAUSE)
+        message, cure = f"the label{whose} is no detection label: {fault}", "pack it with all numbers of its row"
+        raise RecordError(message, value=value, cause=_CAUSE, cure=cure)
     header, width = int(numbers[0]), int(numbers[1])
     objects = numbers[header:].reshape(-1, width)
     return DetectionLabel(

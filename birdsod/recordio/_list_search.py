@@ -33,7 +33,10 @@ def matching_lists(prefix: str, losses: Losses) -> list[Path]:
     try:
         paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]  # noqa: PTH118, PTH208 - the same
     except OSError as error:
-        raise ListError("the folder of the prefix cannot be read", path=folder, cause=error.strerror) from error
+        cure = "check the path and its rights"
+        raise ListError(
+            "the folder of the prefix cannot be read", path=folder, cause=error.strerror, cure=cure
+        ) from error
     named = [path for path in paths if path.startswith(prefix)]
     lists = [path for path in named if path.endswith(_ENDING) and _is_list(path, losses)]
     if not lists:
@@ -50,7 +53,8 @@ def _is_list(path: str, losses: Losses) -> bool:
     if os.path.isfile(path):  # noqa: PTH113 - a text, as os.listdir gives it
         return True
     if not os.path.isdir(path):  # noqa: PTH112 - the same
-        losses.lose(ListError("the list is no file", path=path, cause="a link to a file that is missing"))
+        cause = "a link to a file that is missing"
+        losses.lose(ListError("the list is no file", path=path, cause=cause, cure="remove the link"))
     return False
 
 

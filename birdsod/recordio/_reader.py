@@ -290,7 +290,8 @@ class RecordReader:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise RecordError("the reader is closed", path=self.path)
+            cure = "open another, or read within its with block"
+            raise RecordError("the reader is closed", path=self.path, cure=cure)
 
     def _checked(self, position: int | np.integer) -> int:
         count = len(self._offsets)

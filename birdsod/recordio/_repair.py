@@ -143,7 +143,8 @@ def repair(
         records = len(writer)
         if not records:
             cause = "it is no record file, or nothing of it is left"
-            raise RecordError("the file holds no whole record", path=source, cause=cause)
+            cure = "pack it again"
+            raise RecordError("the file holds no whole record", path=source, cause=cause, cure=cure)
     return Repaired(source, target, records, kept, tuple(left_out))
 
 

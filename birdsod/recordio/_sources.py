@@ -133,7 +133,9 @@ class _FileObject:
                 self._file.seek(offset)
                 data: object = self._file.read(length)
             except (OSError, ValueError) as error:
-                raise RecordError("the file object cannot be read", path=self.name, cause=str(error)) from error
+                cure = "keep it open, in binary mode"
+                message = "the file object cannot be read"
+                raise RecordError(message, path=self.name, cause=str(error), cure=cure) from error
         if not isinstance(data, bytes) or len(data) != length:
             message = "the file object does not give the bytes it has"
             raise RecordError(message, path=self.name, cure="open it in binary mode, and leave it as it is")
@@ -198,7 +200,8 @@ def _reading(name: Path | str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise RecordError("the record file is missing", path=name, cure="check the path, or pack it") from error
     except (OSError, ValueError) as error:
-        raise RecordError("the record file cannot be read", path=name, cause=str(error)) from error
+        cure = "check its rights, and that it is a file"
+        raise RecordError("the record file cannot be read", path=name, cause=str(error), cure=cure) from error
 
 
 def _name(file: BinaryIO) -> str:

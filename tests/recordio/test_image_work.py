@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -24,8 +25,17 @@ def test_a_file_that_is_longer_than_it_says_is_read_whole() -> None:
     assert _image_work._read(str(path)) == path.read_bytes()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that never ends")
-def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [1001, 5000])
+def test_a_file_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(_image_work, "LONGEST", 1000)
+    (tmp_path / "a").write_bytes(bytes(size))
     with pytest.raises(ImageError, match="does not fit into a record"):
-        _image_work._read("/dev/zero")
+        _image_work._read(str(tmp_path / "a"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_neither_a_pipe_nor_a_device_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ImageError, match=r"the image is no file.*a pipe, a device"):
+            _image_work._read(str(path))
