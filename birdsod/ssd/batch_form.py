@@ -58,9 +58,10 @@ class BatchForm:
         for name in ("mean", "std"):
             values = np.asarray(getattr(self, name), dtype=np.float64)
             if values.shape != (_CHANNELS,) or not np.isfinite(values).all():
-                raise HyperparameterError(f"{name} must be three numbers", value=getattr(self, name))
+                cure = "give one finite number for each of red, green and blue"
+                raise HyperparameterError(f"{name} must be three numbers", value=getattr(self, name), cure=cure)
         if not all(scale > 0 for scale in self.std):
-            raise HyperparameterError("std must be above 0", value=self.std)
+            raise HyperparameterError("std must be above 0", value=self.std, cure="leave it out, or give (1, 1, 1)")
         if self.dtype == "uint8" and self.changes:
             cure = 'take dtype="float32", or shift and scale later'
             raise HyperparameterError("bytes are neither shifted nor scaled", value=(self.mean, self.std), cure=cure)

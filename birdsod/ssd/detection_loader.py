@@ -163,7 +163,8 @@ class DetectionLoader:
             message = (
                 "the file holds no record" if shards == 1 else "the file holds fewer records than there are shards"
             )
-            raise RecordError(message, path=self.reader.path, value=len(self.reader))
+            cure = "pack more images, or share them among fewer"
+            raise RecordError(message, path=self.reader.path, value=len(self.reader), cure=cure)
         self.batch_size: int = batch_size
         self.image_shape: int = image_shape
         self.form: BatchForm = form or BatchForm()

@@ -165,11 +165,11 @@ class Loop:
 
     def _after_update(self) -> None:
         progress = self.run.progress
-        in_epoch = (progress.update - 1) % self.recipe.epoch_size + 1
-        last = progress.update == self.recipe.updates
-        if in_epoch % _LINE_EVERY == 0 or in_epoch == self.recipe.epoch_size or last:
+        in_epoch = progress.update - self.recipe.first_update(progress.epochs)
+        ends = progress.update in {self.recipe.first_update(progress.epochs + 1), self.recipe.updates}
+        if in_epoch % _LINE_EVERY == 0 or ends:
             self._say_batches(in_epoch)
-        if in_epoch == self.recipe.epoch_size or last:
+        if ends:
             self._after_epoch(in_epoch)
         self.reports.progress(self._outcome(completed=False))
 
@@ -199,7 +199,7 @@ class Loop:
         last = progress.update == self.recipe.updates
         if self.validation is None or ((progress.epochs + 1) % self.options.validate_every and not last):
             return
-        value = self.validation.score(self.run.trained)
+        value = self.validation.score(self.run.trained, progress.epochs // self.options.validate_every)
         self.reports.line(log.map_line(progress.epochs, value))
         if value > progress.to_beat * (1 + self.params.early_stopping_tolerance):
             progress.to_beat, progress.improved = value, progress.epochs + 1

@@ -74,6 +74,9 @@ class LocalOptions:
         Epochs from one checkpoint to the next.
     seed : int, default 0
         Of everything that is left to chance.
+    faithful : bool, default False
+        Do what MXNet's trainer does also where it is wrong, for a comparison with it: images that fill up a batch count
+        twice in the validation mAP, for one. The manual lists all of it.
     device : str, default "auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` takes a GPU where there is one.
     threads : int, optional
@@ -113,6 +116,7 @@ class LocalOptions:
     validate_every: int = 1
     checkpoint_every: int = 1
     seed: int = 0
+    faithful: bool = False
     device: str = "auto"
     threads: int | None = None
     loader_threads: int = 2
@@ -231,6 +235,7 @@ _VALID: Mapping[str, _Check] = {
     "validate_every": _count(0),
     "checkpoint_every": _count(1),
     "seed": _count(0),
+    "faithful": ("True or False", lambda value: isinstance(value, bool)),
     "device": ('"auto", "cpu" or "cuda"', lambda value: isinstance(value, str) and bool(value)),
     "threads": _count(1),
     "loader_threads": _count(1),

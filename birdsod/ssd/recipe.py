@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from birdsod.errors import HyperparameterError
+from birdsod.ssd.faithful import passes_end
 from birdsod.ssd.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Recipe:
     updates : int
         Updates of the whole run.
     epoch_size : int
-        Updates an epoch: training images divided by the batch size, without the rest, as MXNet counts.
+        Updates an epoch: training images divided by the batch size, without the rest, as MXNet's schedule counts.
+    samples : int
+        Training images.
     sources : mapping of str to str
         Where each value came from.
     faithful : bool, default False
@@ -71,13 +74,42 @@ class Recipe:
     gradient_clip: float
     updates: int
     epoch_size: int
+    samples: int
     sources: Mapping[str, str]
     faithful: bool = False
 
     @property
     def epochs(self) -> int:
         """Epochs of the whole run; the last may be a part of one."""
-        return -(-self.updates // self.epoch_size)
+        return self.epoch_of(self.updates - 1) + 1
+
+    def first_update(self, epoch: int) -> int:
+        """Return the update that an epoch begins with.
+
+        Parameters
+        ----------
+        epoch : int
+            Counted from 0, as updates are.
+
+        Returns
+        -------
+        int
+        """
+        return passes_end(epoch, self.samples, self.batch_size) if self.faithful else epoch * self.epoch_size
+
+    def epoch_of(self, update: int) -> int:
+        """Return the epoch that an update belongs to.
+
+        Parameters
+        ----------
+        update : int
+            Counted from 0, as epochs are.
+
+        Returns
+        -------
+        int
+        """
+        return update * self.batch_size // self.samples if self.faithful else update // self.epoch_size
 
     def statements(self) -> list[str]:
         """Return one line for each value that says where it came from."""
@@ -117,9 +149,20 @@ def resolve(params: Hyperparameters, options: LocalOptions) -> Recipe:
         message = f"batch_size is above the number of training samples, {params.num_training_samples}"
         raise HyperparameterError(message, value=values["batch_size"], cure="give a smaller one, or more images")
     epoch_size = params.num_training_samples // values["batch_size"]
-    updates = options.updates or params.epochs * epoch_size
-    sources["updates"] = OPTION if options.updates else f"{params.epochs} epochs of {epoch_size} updates"
-    return Recipe(**values, updates=updates, epoch_size=epoch_size, sources=sources)
+    samples = params.num_training_samples
+    recipe = Recipe(
+        **values,
+        updates=options.updates or 1,
+        epoch_size=epoch_size,
+        samples=samples,
+        sources=sources,
+        faithful=options.faithful,
+    )
+    if options.updates:
+        return replace(recipe, sources=sources | {"updates": OPTION})
+    told = f"{params.epochs} passes over {samples} images" if options.faithful else None
+    sources["updates"] = told or f"{params.epochs} epochs of {epoch_size} updates"
+    return replace(recipe, updates=recipe.first_update(params.epochs))
 
 
 def _find(name: str, params: Hyperparameters, options: LocalOptions, known: Mapping[str, Any]) -> tuple[Any, str]:

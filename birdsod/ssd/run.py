@@ -105,7 +105,7 @@ class Run:
     @property
     def epoch(self) -> int:
         """The epoch that the next update belongs to, from 0."""
-        return self.progress.update // self._recipe.epoch_size
+        return self._recipe.epoch_of(self.progress.update)
 
     def step(self, batch: Batch) -> None:
         """Make one update.

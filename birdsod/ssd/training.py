@@ -92,7 +92,7 @@ def train(
             stream=Stream(
                 sources["train"], params.image_shape, recipe.batch_size, options.seed, Augmentation.of(options)
             ),
-            validation=_validation(sources, params, options),
+            validation=_validation(sources, params, options, recipe),
         )
         return loop.work()
 
@@ -106,6 +106,9 @@ def _check(packed: Packed, params: Hyperparameters, options: LocalOptions) -> No
             message = f"{name} does not fit the data, which have {present}"
             cure = "make the hyperparameters with Hyperparameters.for_data"
             raise HyperparameterError(message, path=packed.directory, value=getattr(params, name), cure=cure)
+    if params.label_width < packed.longest_label:
+        message = f"label_width is below the longest label, {packed.longest_label} numbers"
+        raise HyperparameterError(message, path=packed.directory, value=params.label_width, cure="leave it out")
     scored = "validation" in packed.channels and packed.channels["validation"].records and options.validate_every
     if not scored and (params.early_stopping or options.keep == "best"):
         message = "early_stopping and keep='best' need a validation mAP"
@@ -136,7 +139,10 @@ def _begin(network: AnyNetwork, options: LocalOptions, model: str | os.PathLike[
         reports.line(line)
 
 
-def _validation(sources: Mapping[str, Source], params: Hyperparameters, options: LocalOptions) -> Validation | None:
+def _validation(
+    sources: Mapping[str, Source], params: Hyperparameters, options: LocalOptions, recipe: Recipe
+) -> Validation | None:
     if not options.validate_every or "validation" not in sources or not len(sources["validation"]):
         return None
-    return Validation(sources["validation"], params, threads=options.loader_threads)
+    passing = recipe.batch_size if options.faithful else None
+    return Validation(sources["validation"], params, threads=options.loader_threads, passing=passing)

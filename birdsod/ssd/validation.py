@@ -11,6 +11,7 @@ import torch
 from birdsod.metrics import GroundTruth, Predictions, evaluate_boxes
 from birdsod.ssd.artifact import NMS_TOPK
 from birdsod.ssd.detection import multibox_detection
+from birdsod.ssd.faithful import mean_precision, seen_in_pass
 from birdsod.ssd.loader import in_order
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.ssd.building import AnyNetwork
     from birdsod.ssd.loader import Batch, Source
+
+    _Rows = npt.NDArray[np.float64]
 
 __all__ = ["Validation"]
 
@@ -40,6 +43,9 @@ class Validation:
         Size of the images, classes and thresholds.
     threads : int, default 2
         How many images are decoded at a time.
+    passing : int, optional
+        As MXNet scores, in batches of so many images, the last of which is filled up; see ``faithful``. By default each
+        image counts once, by the area rule.
     memory : int, default 512 MiB
         Bytes that may be kept; beyond, features are computed anew each time.
     """
@@ -47,16 +53,19 @@ class Validation:
     source: Source
     params: Hyperparameters
     threads: int = 2
+    passing: int | None = None
     memory: int = _MEMORY
     _kept: list[tuple[tuple[torch.Tensor, ...], npt.NDArray[np.float32]]] | None = field(default=None, init=False)
 
-    def score(self, network: AnyNetwork) -> float:
-        """Return the mean average precision of a network by the area rule.
+    def score(self, network: AnyNetwork, turn: int = 0) -> float:
+        """Return the mean average precision of a network.
 
         Parameters
         ----------
         network : AnyNetwork
             Its frozen layers must be the same at every call.
+        turn : int, default 0
+            How many times it was asked for before; what MXNet scores depends on it.
 
         Returns
         -------
@@ -69,13 +78,20 @@ class Validation:
             truth, found = self._compare(network)
         finally:
             network.train(training)
+        threshold = self.params.overlap_threshold
+        if self.passing is not None:
+            seen = seen_in_pass(turn, len(self.source), self.passing)
+            return mean_precision(
+                _truth(_repeated(truth, seen)), _found(_repeated(found, seen)), overlap_threshold=threshold
+            )
         scores = evaluate_boxes(
-            truth, found, num_classes=self.params.num_classes, overlap_threshold=self.params.overlap_threshold
+            _truth(truth), _found(found), num_classes=self.params.num_classes, overlap_threshold=threshold
         )
         return float(np.nan_to_num(scores.map_area))
 
     @torch.no_grad()
-    def _compare(self, network: AnyNetwork) -> tuple[GroundTruth, Predictions]:
+    def _compare(self, network: AnyNetwork) -> tuple[_Rows, _Rows]:
+        """Return rows of image, class and box, and of image, class, score and box; both by image."""
         first, objects, detections = 0, [], []
         for features, labels in self._seen(network):
             logits, offsets = network.forward_from(features)
@@ -89,11 +105,7 @@ class Validation:
             objects.append(_numbered(labels, first))
             detections.append(_numbered(rows, first))
             first += len(labels)
-        there, found = np.concatenate(objects), np.concatenate(detections)
-        return (
-            GroundTruth(_whole(there[:, 0]), _whole(there[:, 1]), there[:, 2:6]),
-            Predictions(_whole(found[:, 0]), _whole(found[:, 1]), found[:, 2], found[:, 3:7]),
-        )
+        return np.concatenate(objects), np.concatenate(detections)
 
     def _seen(self, network: AnyNetwork) -> Iterator[tuple[tuple[torch.Tensor, ...], npt.NDArray[np.float32]]]:
         if self._kept is not None:
@@ -119,6 +131,22 @@ def _numbered(rows: npt.NDArray[np.float32], first: int) -> npt.NDArray[np.float
     images, places = np.nonzero(rows[..., 0] >= 0)
     numbers = (images + first).astype(np.float64)
     return np.concatenate([numbers[:, None], rows[images, places].astype(np.float64)], axis=1)
+
+
+def _repeated(rows: _Rows, images: npt.NDArray[np.int64]) -> _Rows:
+    """Return the rows of some images, as often as they are named, as rows of images of their own."""
+    ends = np.searchsorted(rows[:, 0], [images, images + 1])
+    parts = [rows[first:last] for first, last in ends.T]
+    numbers = np.repeat(np.arange(len(images)), [len(part) for part in parts])
+    return np.column_stack([numbers, np.concatenate(parts)[:, 1:]])
+
+
+def _truth(rows: _Rows) -> GroundTruth:
+    return GroundTruth(_whole(rows[:, 0]), _whole(rows[:, 1]), rows[:, 2:6])
+
+
+def _found(rows: _Rows) -> Predictions:
+    return Predictions(_whole(rows[:, 0]), _whole(rows[:, 1]), rows[:, 2], rows[:, 3:7])
 
 
 def _whole(column: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -30,8 +30,9 @@ def packed(birds: bd.DetectionDataset, tmp_path_factory: pytest.TempPathFactory)
 
 
 def estimator(packed: bd.Packed, folder: Path, mode: str = "good", **told: Any) -> bd.LocalEstimator:
-    values = {"base_network": "resnet-50", "mini_batch_size": 2, "epochs": 2, "use_pretrained_model": 0}
-    params = bd.Hyperparameters.for_data(packed, **values)
+    params = bd.Hyperparameters.for_data(
+        packed, base_network="resnet-50", mini_batch_size=2, epochs=2, use_pretrained_model=0
+    )
     options = bd.LocalOptions(threads=1, loader_threads=1, device="cpu", learning_rate=1e-4)
     command = (sys.executable, NARROW, mode)
     return bd.LocalEstimator(params, folder, options=options, _command=command, **told)
