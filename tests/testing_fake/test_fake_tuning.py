@@ -177,7 +177,7 @@ def test_a_tuning_job_of_one_s_own_image_waits_for_its_trials(account: Account) 
     told = end(account)
     assert told["HyperParameterTuningJobStatus"] == "Failed"
     (trial,) = trials(account)
-    assert "the job has no channel classes" in trial["FailureReason"]
+    assert "train.rec, record 0: " in trial["FailureReason"]
 
 
 def test_ranges_are_checked(account: Account) -> None:
