@@ -38,6 +38,11 @@ def bar(
     )
 
 
+def followed(items: Iterable[T], *, total: int | None, initial: int, description: str) -> Iterable[T]:
+    """Return the items under a progress bar, or as they are where no one watches: tqdm takes long to load."""
+    return bar(items, total=total, initial=initial, description=description) if _watched() else items
+
+
 def _kind() -> Callable[..., object]:
     if notebook() is not None and find_spec("ipywidgets"):
         from tqdm.notebook import tqdm_notebook

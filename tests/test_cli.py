@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 import birdsod
 from birdsod.classes import ClassTable
-from birdsod.cli import _data
 from birdsod.cli._app import app
+from birdsod.cli._packing import tell
 from birdsod.cli._values import archive_of, assignments, class_list
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def test_what_became_of_boxes_is_told(
     from types import SimpleNamespace
 
     boxes: dict[str, Any] = {"clipped": [None] * clipped, "dropped": [None] * dropped, "refused": []}
-    _data._tell(cast("Any", SimpleNamespace(rec="a.rec", records=records, **boxes)))
+    tell(cast("Any", SimpleNamespace(rec="a.rec", records=records, **boxes)))
     assert capsys.readouterr().out == f"a.rec: {told}\n"
 
 

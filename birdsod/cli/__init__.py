@@ -19,9 +19,13 @@ def main() -> None:
     SystemExit
         Always, with the exit code.
     """
-    from birdsod.cli._app import app
+    from birdsod.cli._quick import run
 
     signal.signal(signal.SIGTERM, _end)
+    if run(sys.argv[1:]):
+        sys.exit(0)
+    from birdsod.cli._app import app
+
     app(prog_name="birdsod")
 
 

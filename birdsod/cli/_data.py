@@ -2,14 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from birdsod.cli._values import class_list, complain, reported, say
-
-if TYPE_CHECKING:
-    from birdsod.recordio import PackedChannel, ShardedChannel
+from birdsod.cli._packing import ON_ERROR, pack_one_list, tell, tell_of
+from birdsod.cli._values import class_list, reported, say
 
 __all__ = ["CLASSES", "DATA", "JOBS", "SIZES", "download", "pack"]
 
@@ -89,8 +87,7 @@ def pack(  # noqa: PLR0913 - the options of a command
         "center_crop": center_crop,
         "pass_through": pass_through,
         "jobs": jobs,
-        # The command names what is not packed itself.
-        "on_error": "raise" if on_error is OnError.RAISE else "collect",
+        "on_error": ON_ERROR[on_error.value],
         "overwrite": overwrite,
     }
     if data is not None and lst is None:
@@ -103,7 +100,7 @@ def pack(  # noqa: PLR0913 - the options of a command
     elif shards is not None or shard is not None or resume:
         raise typer.BadParameter("shards and --resume go with --data", param_hint="--lst")
     else:
-        _pack_list(lst, {**how, "root": root, "out": out, "color": color})
+        pack_one_list(lst, {**how, "root": root, "out": out, "color": color})
 
 
 def _count_or_size(shards: str | None) -> int | str | None:
@@ -117,12 +114,6 @@ def _pair(shard: str | None) -> tuple[int, int] | None:
     if not (stroke and number.isdecimal() and count.isdecimal()):
         raise typer.BadParameter(f"{shard!r} is not like 3/16", param_hint="--shard")
     return int(number), int(count)
-
-
-def _pack_list(lst: Path, how: dict[str, Any]) -> None:
-    from birdsod.recordio import pack_list
-
-    _tell(pack_list(lst, **how))
 
 
 def _pack_channels(
@@ -144,25 +135,8 @@ def _pack_channels(
     packed = pack_channels({"train": train, "validation": validation}, out, **how)
     if isinstance(packed, Packed):
         for whole in packed.channels.values():
-            _tell(whole)
+            tell(whole)
         return
     for name, channel in packed.channels.items():
         few = f"{len(channel.shards)} of {channel.of}" if len(channel.shards) < channel.of else str(channel.of)
-        _tell_of(f"{packed.directory / name}, {few} {'shard' if few == '1' else 'shards'}", channel)
-
-
-def _tell(channel: "PackedChannel") -> None:
-    _tell_of(str(channel.rec), channel)
-
-
-def _tell_of(what: str, channel: "PackedChannel | ShardedChannel") -> None:
-    for refused in channel.refused:
-        complain(f"not packed: {refused.name}: {refused.reason}")
-    lost = f", {len(channel.refused)} refused" if channel.refused else ""
-    cut = f", {_boxes(len(channel.clipped))} cut at the edge" if channel.clipped else ""
-    gone = f", {_boxes(len(channel.dropped))} dropped with what was cropped away" if channel.dropped else ""
-    say(f"{what}: {channel.records} {'record' if channel.records == 1 else 'records'}{lost}{cut}{gone}")
-
-
-def _boxes(number: int) -> str:
-    return "1 box" if number == 1 else f"{number} boxes"
+        tell_of(f"{packed.directory / name}, {few} {'shard' if few == '1' else 'shards'}", channel)

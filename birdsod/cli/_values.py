@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec
 
-import typer
-
 from birdsod.errors import BirdsodError
 
 __all__ = ["archive_of", "assignments", "class_list", "complain", "reported", "say"]
@@ -60,17 +58,17 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         except BirdsodError as error:
             error.cure = error.cure and _in_options(error.cure)
             complain(str(error))
-            raise typer.Exit(1) from error
+            raise SystemExit(1) from error
         except BrokenPipeError:
             # Whoever read our output has seen enough; what is still in the buffer has nowhere to go.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
+            raise SystemExit(1) from None
         except OSError as error:
             complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-            raise typer.Exit(1) from error
+            raise SystemExit(1) from error
         except KeyboardInterrupt:
             complain("interrupted")
-            raise typer.Exit(_INTERRUPTED) from None
+            raise SystemExit(_INTERRUPTED) from None
 
     return run
 
@@ -87,6 +85,8 @@ def class_list(text: str | None) -> list[int | str] | None:
         return None
     items = [item.strip() for item in text.split(",") if item.strip()]
     if not items:
+        import typer
+
         raise typer.BadParameter("name at least one class, such as 14,17", param_hint="--classes")
     return [int(item) if item.isdecimal() else item for item in items]
 
@@ -97,6 +97,8 @@ def assignments(items: list[str], option: str) -> dict[str, object]:
     for item in items:
         name, equals, text = item.partition("=")
         if not equals or not name.strip():
+            import typer
+
             raise typer.BadParameter(f"{item!r} is not name=value", param_hint=option)
         read[name.strip()] = _value(text.strip())
     return read

@@ -6,9 +6,14 @@ by tabs; boxes are relative, classes count from zero.
 
 from __future__ import annotations
 
-from birdsod.lstwriter._read import read
-from birdsod.lstwriter._rows import ListRow, label_row, rows
-from birdsod.lstwriter._write import ClippedBox, Listable, ListedImage, Written, check, write
+from typing import TYPE_CHECKING
+
+from birdsod._lazy import load
+
+if TYPE_CHECKING:
+    from birdsod.lstwriter._read import read
+    from birdsod.lstwriter._rows import ListRow, label_row, rows
+    from birdsod.lstwriter._write import ClippedBox, Listable, ListedImage, Written, check, write
 
 __all__ = [
     "ClippedBox",
@@ -22,3 +27,24 @@ __all__ = [
     "rows",
     "write",
 ]
+
+_HOME = {
+    "ClippedBox": "_write",
+    "ListRow": "_rows",
+    "Listable": "_write",
+    "ListedImage": "_write",
+    "Written": "_write",
+    "check": "_write",
+    "label_row": "_rows",
+    "read": "_read",
+    "rows": "_rows",
+    "write": "_write",
+}
+
+
+def __getattr__(name: str) -> object:
+    return load(__name__, _HOME, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

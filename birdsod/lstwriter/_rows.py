@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -22,6 +23,8 @@ HEADER_WIDTH = 2
 OBJECT_WIDTH = 5
 ID_LIMIT = 1 << 64
 _LEAST_CELLS = 3
+_LARGEST = float(np.finfo(np.float32).max)
+_AS_IT_IS = contextlib.nullcontext()
 _SHIFTED = "a cell that is empty or shifted, or blanks in place of tabs"
 
 T = TypeVar("T")
@@ -128,10 +131,13 @@ def rows(path: str | os.PathLike[str], *, on_skip: Callable[[ListError], object]
     >>> folder.cleanup()
     """
     for cells in parsed(path, on_skip=on_skip):
-        with np.errstate(over="ignore"):
-            # A number beyond float32 becomes infinite, as in im2rec.
-            label = np.array(cells.label, dtype=np.float64).astype(np.float32)
-        yield ListRow(cells.image_id, label, cells.path, cells.line)
+        yield ListRow(cells.image_id, _float32(cells.label), cells.path, cells.line)
+
+
+def _float32(numbers: list[float]) -> NDArray[np.float32]:
+    # A number beyond float32 becomes infinite, as in im2rec; the others need no setting of NumPy's for each row.
+    with np.errstate(over="ignore") if any(abs(number) > _LARGEST for number in numbers) else _AS_IT_IS:
+        return np.array(numbers, dtype=np.float32)
 
 
 def parsed(path: str | os.PathLike[str], *, on_skip: Callable[[ListError], object] | None) -> Iterator[Cells]:

@@ -136,7 +136,7 @@ def fill(
     """Work on the images of tasks and put each answer away, in their order."""
     # Closed here and not by the collector: after an error nobody goes on working.
     with contextlib.closing(_answers(tasks, run)) as answers:
-        for task, answer in _progress.bar(answers, total=total, initial=done, description=f"packing {name}"):
+        for task, answer in _progress.followed(answers, total=total, initial=done, description=f"packing {name}"):
             if run.on_error == "raise" and isinstance(answer, ImageError):
                 raise answer
             put(task, answer)

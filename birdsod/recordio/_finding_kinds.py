@@ -67,7 +67,7 @@ class FindingKind(enum.Enum):
     HEADER_WIDTH = FindingText(
         _ERROR, "the width of the label's header is not a whole number from 2 to its length", _LAYOUT, _AGAIN
     )
-    OBJECT_WIDTH = FindingText(_ERROR, "the width of an object is not a whole number from 5", _LAYOUT, _AGAIN)
+    OBJECT_WIDTH = FindingText(_ERROR, "the width of an object is not a whole number from 5 to 2^27", _LAYOUT, _AGAIN)
     LABEL_LENGTH = FindingText(_ERROR, "the objects do not fill the label", "columns are missing or too many", _AGAIN)
     MIXED_WIDTHS = FindingText(
         _WARNING, "the widths of the label are not those of the first record", "lists were joined", _AGAIN

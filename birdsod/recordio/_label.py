@@ -12,9 +12,12 @@ from birdsod.errors import RecordError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["DetectionLabel", "detection_label", "is_detection_label", "object_count"]
+__all__ = ["LONGEST_OBJECT", "DetectionLabel", "detection_label", "is_detection_label", "object_count"]
 
 Array = TypeVar("Array", bound="NDArray[Any]")
+
+LONGEST_OBJECT = 1 << 27
+"""Numbers of the longest object: a record holds no more, and no array has longer rows, even where it has none."""
 
 _LEAST_HEADER = 2
 _LEAST_OBJECT = 5
@@ -97,8 +100,8 @@ def _fault(numbers: NDArray[np.float32]) -> str | None:
     header, width = numbers[:_LEAST_HEADER].tolist()
     if not (header.is_integer() and _LEAST_HEADER <= header <= len(numbers)):
         return "the width of the header must be a whole number from 2 to the length of the label"
-    if not (width.is_integer() and width >= _LEAST_OBJECT):
-        return "the width of an object must be a whole number from 5"
+    if not (width.is_integer() and _LEAST_OBJECT <= width <= LONGEST_OBJECT):
+        return "the width of an object must be a whole number from 5 to 2^27"
     if (len(numbers) - header) % width:
         return "the objects do not fill it"
     # As Python's numbers: labels are short, and few of them are quicker than an array.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from birdsod.errors import RecordError
-from birdsod.recordio._reader import RecordReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from birdsod.classes import ClassTable
     from birdsod.lstwriter import ClippedBox
     from birdsod.recordio._options import PackOptions
+    from birdsod.recordio._reader import RecordReader
     from birdsod.recordio._sharded import ShardedChannel
     from birdsod.recordio._values import DroppedBox, RefusedImage
 
@@ -106,6 +106,8 @@ class PackedChannel:
         RecordError
             If a file is missing or malformed, or does not hold as many records as were packed.
         """
+        from birdsod.recordio._reader import RecordReader
+
         reader = RecordReader(self.rec, index=self.idx)
         if len(reader) != self.records:
             reader.close()

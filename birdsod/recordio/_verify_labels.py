@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from birdsod.recordio._finding_kinds import FindingKind
+from birdsod.recordio._label import LONGEST_OBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +143,7 @@ def _layout_fault(numbers: NDArray[np.float32]) -> FindingKind | None:
     header, width = numbers[:_LEAST_HEADER].tolist()
     if not (header.is_integer() and _LEAST_HEADER <= header <= len(numbers)):
         return FindingKind.HEADER_WIDTH
-    if not (width.is_integer() and width >= _LEAST_OBJECT):
+    if not (width.is_integer() and _LEAST_OBJECT <= width <= LONGEST_OBJECT):
         return FindingKind.OBJECT_WIDTH
     return FindingKind.LABEL_LENGTH if (len(numbers) - int(header)) % int(width) else None
 

@@ -156,6 +156,8 @@ NOT_DETECTION: dict[str, tuple[Any, str]] = {
     "broken header": ([2.5, 5, 0, 0, 0, 1, 1], "width of the header"),
     "header not a number": ([math.nan, 5], "width of the header"),
     "object below 5": ([2, 4, 0, 0, 0, 1], "width of an object"),
+    "object longer than a record": ([2, 2.0**28], "width of an object"),
+    "object longer than any row": ([2, 9.25e19], "width of an object"),
     "object infinite": ([2, math.inf, 0, 0, 0, 1], "width of an object"),
     "objects do not fill it": ([2, 5, 0, 0, 0, 1], "do not fill"),
     "class with a fraction": ([2, 5, 0.5, 0, 0, 1, 1], "class id"),

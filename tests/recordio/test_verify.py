@@ -190,6 +190,7 @@ LABEL_FAULTS: dict[str, tuple[bytes, str, str | None]] = {
     "header beyond the label": (record(11, [8, 5, 0, 0, 0, 1, 1]), "HEADER_WIDTH", None),
     "header nan": (record(11, [np.nan, 5, 0, 0, 0, 1, 1]), "HEADER_WIDTH", None),
     "narrow objects": (record(11, [2, 4, 0, 0.1, 0.2, 0.3]), "OBJECT_WIDTH", None),
+    "objects longer than any row": (record(11, [2, 9.25e19]), "OBJECT_WIDTH", None),
     "endless objects": (record(11, [2, np.inf, 0, 0.1, 0.2, 0.3]), "OBJECT_WIDTH", None),
     "a column too few": (record(11, LABEL[:-1]), "LABEL_LENGTH", "columns are missing"),
     "a column too many": (record(11, [*LABEL, 0]), "LABEL_LENGTH", None),
