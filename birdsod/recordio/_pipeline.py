@@ -54,6 +54,7 @@ def workers(jobs: int) -> Iterator[tuple[Executor | None, int]]:
     Threads: decoding, resizing and encoding run outside the interpreter's lock, and a process would first have
     to start and import. OpenCV does not use all cores for each of several images meanwhile.
     """
+    _ordered.keep_what_is_freed()
     if jobs == 1:
         yield None, 1
         return

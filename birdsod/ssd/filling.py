@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from birdsod._ordered import one_thread_each
+from birdsod._ordered import keep_what_is_freed, one_thread_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Drawn", "Filled", "Memory", "Place", "filled", "label_rows", "one_thread_each"]
 
 _TOGETHER = 4  # images a task: handing over costs a thread as much as reading a record
-_KEPT = 16 << 20
 
 
 class Place(NamedTuple):
@@ -122,7 +121,7 @@ def filled(
 
     waiting: deque[tuple[npt.NDArray[Any], list[Future[list[Drawn]]]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="birdsod-loader")
-    _keep_what_is_freed()
+    keep_what_is_freed()
     with one_thread_each():
         try:
             for places in plan:
@@ -139,15 +138,6 @@ def filled(
 
 def _done(images: npt.NDArray[Any], tasks: list[Future[list[Drawn]]]) -> Filled:
     return Filled(images, [drawn for task in tasks for drawn in task.result()])
-
-
-def _keep_what_is_freed() -> None:
-    """Have the memory of each decoded image used for the next one.
-
-    The C library of GNU/Linux returns freed blocks to the system unless a larger one was freed before, and the
-    system fills each with zeros again: a sixth of the whole work. Elsewhere this does nothing.
-    """
-    np.empty(_KEPT, dtype=np.uint8)
 
 
 def label_rows(drawn: Sequence[Drawn], most: int) -> npt.NDArray[np.float32]:
