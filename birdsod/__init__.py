@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from birdsod.errors import BirdsodError
     from birdsod.estimator import Detector, Estimator, Job, LocalEstimator, Predictor, SageMakerEstimator
     from birdsod.estimator.sagemaker import Hosting
-    from birdsod.evaluation import Report, evaluate
+    from birdsod.evaluation import Report, evaluate, predict_all
     from birdsod.hyperparameters import Hyperparameters
+    from birdsod.predicted import Predicted
     from birdsod.recordio import Packed, Sharded, pack
     from birdsod.ssd import LocalOptions, load_model
 
@@ -39,6 +40,7 @@ __all__ = [
     "LocalEstimator",
     "LocalOptions",
     "Packed",
+    "Predicted",
     "Predictor",
     "Report",
     "SageMakerEstimator",
@@ -55,6 +57,7 @@ __all__ = [
     "lstwriter",
     "metrics",
     "pack",
+    "predict_all",
     "recordio",
     "synthetic_birds",
     "testing",
@@ -74,6 +77,7 @@ _HOME = {
     "LocalEstimator": "estimator",
     "LocalOptions": "ssd",
     "Packed": "recordio",
+    "Predicted": "predicted",
     "Predictor": "estimator",
     "Report": "evaluation",
     "SageMakerEstimator": "estimator",
@@ -83,6 +87,7 @@ _HOME = {
     "load_cub": "dataset",
     "load_model": "ssd",
     "pack": "recordio",
+    "predict_all": "evaluation",
     "synthetic_birds": "dataset",
 }
 

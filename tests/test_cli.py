@@ -95,6 +95,7 @@ def test_the_version() -> None:
         ["train", "x", "--out", "y", "--option", "=3"],
         ["predict"],
         ["predict", "x"],
+        ["predict", "x", "y.jpg", "--out", "found.txt"],
         ["evaluate", "x", "--data", "y", "--classes", ""],
         ["serve"],
         ["serve", "x", "--port", "70000"],
@@ -395,3 +396,39 @@ def test_the_folder_of_a_job_stands_for_its_archive(tmp_path: Path) -> None:
     assert archive_of(tmp_path) == tmp_path
     (tmp_path / "model.tar.gz").write_text("")
     assert archive_of(tmp_path) == tmp_path / "model.tar.gz"
+
+
+def test_predict_takes_folders_and_writes_what_it_finds(model: Path, birds: Any, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(birds[0].path.read_bytes())
+    (photos / "b.jpg").write_bytes(b"no image")
+    result = run("predict", model, photos, "--threshold", 0)
+    assert result.exit_code == 1
+    assert "b.jpg" in one_line(result.stderr)
+    result = run("predict", model, photos, "--threshold", 0, "--on-error", "skip")
+    assert (result.exit_code, result.stdout.split("\t")[0]) == (0, str(photos / "a.jpg"))
+    assert f"{photos / 'b.jpg'}: not looked at: " in one_line(result.stderr)
+    for kind, files in {"csv": 1, "json": 2, "lst": 1}.items():
+        out = tmp_path / f"found.{kind}"
+        assert run("predict", model, photos, "--out", out).exit_code == 1
+        assert not out.exists()
+        result = run("predict", model, photos, "--out", out, "--root", photos, "--threshold", 0, "--on-error", "skip")
+        assert result.exit_code == 0
+        assert "b.jpg" in one_line(result.stderr)
+        assert result.stdout.startswith(f"{out}: 2 images, ")
+        assert result.stdout.endswith(" detections, 1 refused\n")
+        assert len(list(tmp_path.glob("found.*"))) == files
+        for path in tmp_path.glob("found.*"):
+            path.rename(tmp_path / f"kept-{path.name}")
+    assert (tmp_path / "kept-found.csv").read_text().startswith("image_id,image,class_id,source_id,name,confidence,")
+    assert birdsod.lstwriter.read(tmp_path / "kept-found.lst")["path"].tolist() == ["a.jpg"]
+    assert json.loads((tmp_path / "kept-found.images.json").read_text())["images"][0]["file_name"].endswith("a.jpg")
+
+
+def test_predict_takes_record_files(model: Path, birds: Any, tmp_path: Path) -> None:
+    with birdsod.recordio.RecordWriter(tmp_path / "a.rec") as writer:
+        writer.write_record(7, [2, 5], birds[0].path.read_bytes())
+    result = run("predict", model, tmp_path / "a.rec", "--threshold", 0)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.split("\t")[0] == f"{tmp_path / 'a.rec'}[0]"

@@ -29,6 +29,7 @@ ROOMS = (
     "lstwriter",
     "recordio",
     "detections",
+    "predicted",
     "metrics",
     "hyperparameters",
     "training_log",

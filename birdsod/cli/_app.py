@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from birdsod import __version__
-from birdsod.cli import _cloud, _convert, _data, _demo, _im2rec, _merge, _model, _serve, _train, _unpack, _verify
+from birdsod.cli import (
+    _cloud,
+    _convert,
+    _data,
+    _demo,
+    _im2rec,
+    _merge,
+    _model,
+    _predict,
+    _serve,
+    _train,
+    _unpack,
+    _verify,
+)
 from birdsod.cli._values import say
 
 __all__ = ["app"]
@@ -43,7 +56,7 @@ for _command in (
     _merge.merge,
     _train.check,
     _train.train,
-    _model.predict,
+    _predict.predict,
     _model.evaluate,
     _serve.serve,
     _convert.convert,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,25 +9,24 @@ import numpy as np
 from birdsod import bbox
 from birdsod._arguments import named
 from birdsod._progress import bar
-from birdsod.classes import ClassTable
 from birdsod.dataset import DetectionDataset
-from birdsod.detections import Detections
-from birdsod.errors import BirdsodError, BoxError, DatasetError, InputError
-from birdsod.estimator import Predictor
+from birdsod.errors import BirdsodError, BoxError, DatasetError
+from birdsod.evaluation._asking import BATCH, answers, check_predictor
 from birdsod.evaluation._report import Report
 from birdsod.metrics import GroundTruth, Predictions
+from birdsod.predicted._images import GivenImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
+    from birdsod.classes import ClassTable
     from birdsod.dataset import ImageRecord
+    from birdsod.detections import Detections
+    from birdsod.estimator import Predictor
 
 __all__ = ["evaluate"]
-
-BATCH = 16
-"""Images that a predictor with ``predict_batch`` is given together."""
 
 
 def evaluate(predictor: Predictor, dataset: DetectionDataset, *, progress: bool = True) -> Report:
@@ -86,16 +84,15 @@ def evaluate(predictor: Predictor, dataset: DetectionDataset, *, progress: bool 
     dataset.require_images()
     records = list(dataset)
     truth = _truth(records)
-    predicted = _predicted(predictor, records)
-    shown = bar(predicted, total=len(records), description="evaluating") if progress else predicted
-    found = [_placed(detections, record) for record, detections in shown]
+    given = (GivenImage(str(item.path), item.path, item.image_id) for item in records)
+    answered = answers(predictor, given, batch=BATCH)
+    shown = bar(answered, total=len(records), description="evaluating") if progress else answered
+    found = [_placed(answer, record) for (_, answer), record in zip(shown, records, strict=True)]
     return Report(truth, _joined(found, records, class_ids), dataset.class_table, [item.image_id for item in records])
 
 
 def _check(predictor: object, dataset: object) -> None:
-    if not isinstance(predictor, Predictor) or not isinstance(predictor.classes, ClassTable):
-        cure = "give a job, a detector, load_model(path), or an object with classes (a ClassTable) and predict"
-        raise InputError("this is no predictor", value=named(predictor), cure=cure)
+    check_predictor(predictor)
     if not isinstance(dataset, DetectionDataset):
         raise DatasetError("this is no data set", value=named(dataset), cure="give what load_cub(folder) returns")
 
@@ -135,48 +132,10 @@ def _clipped(record: ImageRecord) -> npt.NDArray[np.float64]:
     return inside
 
 
-def _predicted(predictor: Predictor, records: Sequence[ImageRecord]) -> Iterator[tuple[ImageRecord, Detections]]:
-    """Yield every image with what was found in it."""
-    together = getattr(predictor, "predict_batch", None)
-    for start in range(0, len(records), BATCH):
-        part = records[start : start + BATCH]
-        if together is None:
-            yield from ((record, _alone(predictor, record)) for record in part)
-            continue
-        try:
-            answered: object = together([record.path for record in part])
-        except BirdsodError:
-            # One at a time: either the image at fault is named, or it was not the fault of an image.
-            answered = [_alone(predictor, record) for record in part]
-        found = _listed_answers(answered)
-        if len(found) != len(part):
-            raise InputError(f"the predictor answered {len(found)} times for {len(part)} images")
-        yield from zip(part, found, strict=True)
-
-
-def _listed_answers(answered: object) -> list[Detections]:
-    if not isinstance(answered, Iterable):
-        cure = "let predict_batch return a list of Detections"
-        raise InputError("the predictor answered with no list", value=named(answered), cure=cure)
-    return list(answered)
-
-
-def _alone(predictor: Predictor, record: ImageRecord) -> Detections:
-    try:
-        return predictor.predict(record.path)
-    except BirdsodError as error:
-        error.path = error.path or str(record.path)
-        raise
-    except Exception as error:
-        error.add_note(f"while looking for objects in {record.path}")
-        raise
-
-
-def _placed(found: object, record: ImageRecord) -> Detections:
-    """Return the detections if they are some, and belong to an image of the size that the data set knows."""
-    if not isinstance(found, Detections):
-        message, cure = "the predictor answered with something else than Detections", "see Detections.from_prediction"
-        raise InputError(message, path=record.path, value=named(found), cure=cure)
+def _placed(found: Detections | BirdsodError, record: ImageRecord) -> Detections:
+    """Return the detections if they belong to an image of the size that the data set knows."""
+    if isinstance(found, BirdsodError):
+        raise found
     if len(found) and (found.width, found.height) != (record.width, record.height):
         raise DatasetError(
             f"the image is {found.width} x {found.height}, the data set says {record.width} x {record.height}",

@@ -15,9 +15,11 @@ from birdsod.estimator.sagemaker.ledger import Ledger, Resource
 from birdsod.estimator.sagemaker.names import unique_name
 from birdsod.estimator.sagemaker.resources import OVER, described
 from birdsod.estimator.sagemaker.transform_files import answers_uri, content_type, drop, images_uri, receive, send
-from birdsod.estimator.sagemaker.transformed import FailedImage, Transformed, given_images
+from birdsod.estimator.sagemaker.transformed import FailedImage, Transformed
 from birdsod.estimator.sagemaker.undertaking import Undertaking
 from birdsod.estimator.sagemaker.uploads import below
+from birdsod.predicted._images import given_images
+from birdsod.predicted._predicted import seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from birdsod.dataset import DetectionDataset
     from birdsod.detections import Detections
     from birdsod.estimator.sagemaker.session import Cloud
-    from birdsod.estimator.sagemaker.transformed import GivenImage
     from birdsod.image import ImageSource
+    from birdsod.predicted._images import GivenImage
 
 __all__ = ["Transformed", "transform", "transform_request"]
 
@@ -226,4 +228,4 @@ def _transformed(
         message = f"{len(failures)} of {len(given)} images have no answer, the first is {first.name}: {first.reason}"
         warnings.warn(message, stacklevel=3)
     found = tuple(None if isinstance(answer, str) else answer for answer in answers)
-    return Transformed(job, tuple(given), found, failures, answers_uri(place), classes)
+    return Transformed(tuple(map(seen, given)), found, failures, classes, job, answers_uri(place))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from birdsod.classes import ClassTable
     from birdsod.detections import Detections
     from birdsod.estimator.sagemaker.session import Cloud
-    from birdsod.estimator.sagemaker.transformed import GivenImage
+    from birdsod.predicted._images import GivenImage
 
 __all__ = ["Sent", "answers_uri", "content_type", "drop", "images_uri", "receive", "send"]
 

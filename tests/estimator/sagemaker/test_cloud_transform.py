@@ -14,7 +14,6 @@ from birdsod.estimator.sagemaker import Cloud, Hosting, Ledger, Transformed
 from birdsod.estimator.sagemaker.regions import built_in_image
 from birdsod.estimator.sagemaker.transform import transform, transform_request
 from birdsod.estimator.sagemaker.transform_files import Sent, content_type
-from birdsod.estimator.sagemaker.transformed import given_images
 from birdsod.estimator.sagemaker.validation import request_findings
 from birdsod.image import encode, read_size
 
@@ -81,12 +80,13 @@ def test_each_image_is_answered_in_its_order(
     assert found.names == (str(paths[0]), str(paths[1]), "image 2", "image 3")
     assert found.failures == ()
     assert (len(found), repr(found)) == (4, "Transformed(4 images, 6 detections, 0 failures)")
-    assert list(found.frame.columns) == [
+    assert list(found.to_frame().columns)[1:] == [
         *("image", "class_id", "source_id", "name", "confidence"),
         *("xmin", "ymin", "xmax", "ymax"),
+        *("xmin_relative", "ymin_relative", "xmax_relative", "ymax_relative"),
     ]
-    assert found.frame["image"].tolist() == [str(paths[0])] * 2 + [str(paths[1])] * 2 + ["image 3"] * 2
-    assert found.frame[["source_id", "xmax", "ymax"]].to_numpy()[0].tolist() == [17, 22.0, 30.0]
+    assert found.to_frame()["image"].tolist() == [str(paths[0])] * 2 + [str(paths[1])] * 2 + ["image 3"] * 2
+    assert found.to_frame()[["source_id", "xmax", "ymax"]].to_numpy()[0].tolist() == [17, 22.0, 30.0]
     assert clean(fake)
     assert len([key for key in keys(fake) if key.endswith(".out")]) == 4
     assert created(fake)["TransformInput"]["ContentType"] == "application/x-image"
@@ -146,7 +146,7 @@ def test_an_image_that_cannot_be_read_is_told_and_the_others_go_on(
         (str(tmp_path / "missing.jpg"), 2),
     ]
     assert "known kind" in found.failures[0].reason
-    assert found.frame["image"].unique().tolist() == ["image 0", "image 3"]
+    assert found.to_frame()["image"].unique().tolist() == ["image 0", "image 3"]
     with pytest.raises(DatasetError, match="image 0 has no file"):
         found.dataset()
     with pytest.raises(DatasetError, match="none of the 2 images can be read"):
@@ -287,12 +287,6 @@ def test_nothing_found_is_an_empty_table_and_data_set(
     fake.script_predictions([])
     (tmp_path / "bird.jpg").write_bytes(encode(photo()))
     found = run([tmp_path / "bird.jpg"])
-    assert list(found.frame.columns)[:2] == ["image", "class_id"]
-    assert len(found.frame) == 0
+    assert list(found.to_frame().columns)[:3] == ["image_id", "image", "class_id"]
+    assert len(found.to_frame()) == 0
     assert (len(found.dataset()), found.dataset().num_objects) == (1, 0)
-
-
-def test_one_image_in_memory_is_a_list_of_one() -> None:
-    for image in (encode(photo()), photo()):
-        assert [given.name for given in given_images(image)] == ["image 0"]
-    assert len(given_images(np.stack([photo(), photo()]))) == 2
