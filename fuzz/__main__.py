@@ -50,7 +50,8 @@ def _run(options: argparse.Namespace) -> int:
     corpus = options.out / options.target
     corpus.mkdir(parents=True, exist_ok=True)
     target.prepare()
-    for number, seed in enumerate(target.seeds()):
+    seeds = target.seeds()
+    for number, seed in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
     words = options.out / f"{options.target}.words"
     words.write_text('"\\x0a\\x23\\xd7\\xce"\n"\\x09"\n"\\x0a"\n', encoding="ascii")
@@ -58,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
         f"-max_total_time={options.seconds}",
         f"-timeout={_SECONDS_AN_INPUT}",
         f"-rss_limit_mb={_MEGABYTES}",
-        f"-max_len={_LONGEST}",
+        f"-max_len={max(_LONGEST, *map(len, seeds))}",
         f"-artifact_prefix={options.out / options.target}-",
         f"-dict={words}",
         "-print_final_stats=1",

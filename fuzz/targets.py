@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 import hashlib
 import io
 import json
 import math
 import struct
+import tarfile
 import tempfile
 import tracemalloc
 import warnings
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from birdsod import image, lstwriter
+from birdsod.classes import ClassTable
 from birdsod.errors import BirdsodError
 from birdsod.mxnet import SparseArray, params_bytes, read_params, read_symbol
 from birdsod.recordio import MAGIC, Packed, RecordReader, RecordWriter, Sharded, reindex, repair, verify
@@ -33,6 +36,9 @@ from birdsod.recordio._marks import Reach
 from birdsod.recordio._resume import begin
 from birdsod.recordio._shard_plan import Cuts
 from birdsod.recordio._taking import Purpose, take
+from birdsod.ssd._members import read_matching
+from birdsod.ssd.artifact import MEMBERS, Artifact, artifact_members, artifact_of, is_member, write_archive
+from birdsod.ssd.mxnet_artifact import holds_mxnet, mxnet_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +51,11 @@ _SCRATCH = "/dev/shm" if Path("/dev/shm").is_dir() else None
 _BYTES_EACH = 256
 _BYTES_ANYWAY = 8 << 20
 _PURPOSE = Purpose(("a",), None, None, None)
+_BLOCK = 512
+_MOST_UNPACKED = 1 << 30
+# Between the members of an archive.
+_BETWEEN = b"\n#\n"
+_MXNET_MEMBERS = ("model-symbol.json", "model-0000.params", "hyperparams.json", "classes.json")
 
 
 class TooMuchMemoryError(AssertionError):
@@ -61,10 +72,13 @@ class Target:
         Takes the bytes and an empty folder, and reads them as its kind of file.
     seeds : callable
         Returns whole files of that kind.
+    size : callable
+        Returns how many bytes an input stands for; packed ones stand for more than they are.
     """
 
     read: Callable[[bytes, Path], object]
     seeds: Callable[[], list[bytes]]
+    size: Callable[[bytes], int] = len
 
     def prepare(self) -> None:
         """Read the seeds, so that packages which load when first used are loaded."""
@@ -81,8 +95,9 @@ class Target:
         finally:
             if not traced:
                 tracemalloc.stop()
-        if peak > _BYTES_ANYWAY + _BYTES_EACH * len(data):
-            raise TooMuchMemoryError(f"{peak} bytes of memory for an input of {len(data)}")
+        size = max(len(data), self.size(data))
+        if peak > _BYTES_ANYWAY + _BYTES_EACH * size:
+            raise TooMuchMemoryError(f"{peak} bytes of memory for an input of {size}")
 
     def _read(self, data: bytes) -> None:
         with tempfile.TemporaryDirectory(dir=_SCRATCH) as folder, warnings.catch_warnings():
@@ -185,6 +200,55 @@ def _read_symbol(data: bytes, folder: Path) -> None:
                 node.numbers(name, ())
 
 
+def _read_archive(data: bytes, folder: Path) -> None:
+    path = folder / "model.tar.gz"
+    path.write_bytes(data)
+    members, ignored = read_matching(path, is_member)
+    if holds_mxnet(members):
+        opened = mxnet_artifact(members, ignored, path)
+        _ = opened.parameters, opened.image_shape, opened.input_mean
+        for array in opened.arrays.values():
+            if isinstance(array, SparseArray) and math.prod(array.shape) <= len(data):
+                with contextlib.suppress(BirdsodError):
+                    array.dense()
+    else:
+        _ = artifact_of(members, ignored, path).parameters
+
+
+def _read_tar(data: bytes, folder: Path) -> None:
+    # With the checksums that a fuzzer cannot guess: gzip's and those of the tar's headers.
+    blocks = [data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK)]
+    _read_archive(gzip.compress(b"".join(map(_with_checksum, blocks)), 1, mtime=0), folder)
+
+
+def _with_checksum(block: bytes) -> bytes:
+    if len(block) < _BLOCK or block[257:262] != b"ustar":
+        return block
+    blank = block[:148] + b" " * 8 + block[156:]
+    return blank[:148] + b"%06o\0 " % sum(blank) + blank[156:]
+
+
+def _unpacked(data: bytes) -> int:
+    """Return how many bytes gzip's data stand for, as far as they are sound."""
+    whole, unpacking = 0, zlib.decompressobj(wbits=31)
+    with contextlib.suppress(zlib.error):
+        while data and whole < _MOST_UNPACKED:
+            whole += len(unpacking.decompress(data, _BLOCK << 10))
+            data = unpacking.unconsumed_tail
+            if unpacking.eof:
+                data, unpacking = unpacking.unused_data, zlib.decompressobj(wbits=31)
+    return whole
+
+
+def _read_members(data: bytes, folder: Path) -> None:
+    # With the checksums of the names and sizes, too.
+    path = folder / "model.tar.gz"
+    parts = data.split(_BETWEEN)
+    names = MEMBERS if len(parts) <= len(MEMBERS) else _MXNET_MEMBERS
+    write_archive(path, dict(zip(names, parts, strict=False)))
+    _read_archive(path.read_bytes(), folder)
+
+
 def _payload(image_id: int, label: tuple[float, ...], pixels: bytes) -> bytes:
     return struct.pack("<IfQQ", len(label), 0.0, image_id, 0) + struct.pack(f"<{len(label)}f", *label) + pixels
 
@@ -271,6 +335,42 @@ def _symbol_file() -> bytes:
     return json.dumps({"nodes": nodes, "heads": [[1, 0, 0]], "attrs": {"mxnet_version": ["int", 10901]}}).encode()
 
 
+def _members() -> dict[str, bytes]:
+    table = ClassTable((17,), ("017.Cardinal",))
+    arrays = {"w": np.ones((2, 3), dtype=np.float32), "n": np.ones(1, dtype=np.int64)}
+    values = {"num_classes": "1", "num_training_samples": "8", "mini_batch_size": "8", "_nested": "[1, 2]"}
+    made = artifact_members(Artifact(arrays, values, table))
+    return {name: made[name] for name in MEMBERS}
+
+
+def _mxnet_members() -> dict[str, bytes]:
+    values = json.dumps({"image_shape": "300", "num_classes": "1", "_input_mean": "123,117,104"}).encode()
+    contents = (_symbol_file(), _params_file(), values, _members()["classes.json"])
+    return dict(zip(_MXNET_MEMBERS, contents, strict=True))
+
+
+def _archives() -> list[bytes]:
+    """Return a model archive of each kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tar.gz"
+        return [write_archive(path, each).read_bytes() for each in (_members(), _mxnet_members())]
+
+
+def _tars() -> list[bytes]:
+    """Return the archives unpacked, and one with long names, folders and sparse maps of its own."""
+    long = io.BytesIO()
+    with tarfile.open(fileobj=long, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "a seed"}) as archive:
+        folder = tarfile.TarInfo("deep/" * 30)
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name, content in _members().items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = len(content), 0.5
+            archive.addfile(entry, io.BytesIO(content))
+    # Without most of the zeros at their ends.
+    return [each.rstrip(b"\0") + bytes(1536) for each in (*map(gzip.decompress, _archives()), long.getvalue())]
+
+
 def _picture(encoding: str) -> bytes:
     pixels = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
     return image.encode(pixels, encoding=encoding, quality=9)
@@ -286,6 +386,11 @@ TARGETS: dict[str, Target] = {
     "shards": Target(_read_shards, lambda: [_manifest_file(sharded=True)]),
     "params": Target(_read_params, lambda: [_params_file()]),
     "symbol": Target(_read_symbol, lambda: [_symbol_file()]),
+    "archive": Target(_read_archive, _archives, _unpacked),
+    "archive-tar": Target(_read_tar, _tars),
+    "archive-members": Target(
+        _read_members, lambda: [_BETWEEN.join(each.values()) for each in (_members(), _mxnet_members())]
+    ),
     "image-size": Target(_read_image_size, lambda: [_picture(".jpg"), _picture(".png")]),
 }
 """The targets by name."""

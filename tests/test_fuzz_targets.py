@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from birdsod.errors import ArtifactError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -66,3 +71,19 @@ def test_another_error_is_a_finding() -> None:
 def test_memory_beyond_the_size_of_the_input_is_a_finding() -> None:
     with pytest.raises(targets.TooMuchMemoryError, match="for an input of 2"):
         targets.Target(lambda data, _: bytearray(len(data) << 24), list).hold(b"12")
+
+
+def test_what_is_packed_may_take_the_memory_of_what_it_stands_for() -> None:
+    target = targets.TARGETS["archive"]
+    content = bytes(1 << 20)
+    whole = gzip.compress(content) + gzip.compress(b"more")
+    assert target.size(whole) == len(content) + 4
+    assert target.size(whole[:100]) <= len(content)
+    assert target.size(b"no archive") == 0
+
+
+def test_a_damaged_header_of_a_tar_gets_its_checksum() -> None:
+    seed = targets.TARGETS["archive-tar"].seeds()[0]
+    damaged = seed[:156] + tarfile.SYMTYPE + seed[157:]
+    with tempfile.TemporaryDirectory() as folder, pytest.raises(ArtifactError, match="a link or a device"):
+        targets.TARGETS["archive-tar"].read(damaged, Path(folder))

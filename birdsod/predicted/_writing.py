@@ -90,6 +90,10 @@ def _list(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield "[]\n" if begin == "[" else "\n]\n"
 
 
+# In pixels; what is thinner are the last digits of a floating-point number.
+_THINNEST = 1e-3
+
+
 @dataclass(frozen=True, slots=True)
 class _Listed:
     """An image as a list tells of it."""
@@ -125,9 +129,9 @@ def _listed(image: SeenImage, found: Detections, root: Path | None) -> _Listed:
 
 
 def _stands(box: npt.NDArray[np.float64], found: Detections) -> bool:
-    """Tell whether a box is still open in the 32-bit numbers of a record."""
+    """Tell whether a box has an area, also in the 32-bit numbers of a record."""
     xmin, ymin, xmax, ymax = (box / ([found.width, found.height] * 2)).astype(np.float32)
-    return bool(xmin < xmax and ymin < ymax)
+    return bool((box[2:] - box[:2] > _THINNEST).all() and xmin < xmax and ymin < ymax)
 
 
 def _below(image: SeenImage, root: Path | None) -> str:

@@ -20,6 +20,43 @@ MOST_BYTES = 1 << 30
 MOST_MEMBERS = 1000
 
 
+# Names beyond the header's own hundred characters take a few hundred bytes; tarfile's search in them is quadratic.
+MOST_EXTENSION = 1 << 14
+
+_EXTENSIONS = frozenset(
+    {
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+)
+
+
+class _TooLargeError(tarfile.ReadError):
+    """A header claims more than an archive may hold."""
+
+
+class _Entry(tarfile.TarInfo):
+    """A header that is refused for what it claims before anything is skipped or read for it."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> _Entry:
+        entry = super().frombuf(buf, encoding, errors)  # type: ignore[arg-type]  # typed narrower than it is called
+        _check_size(entry.size, MOST_EXTENSION if entry.type in _EXTENSIONS else MOST_BYTES)
+        return entry
+
+
+def _check_size(size: int, most: int) -> None:
+    # tarfile goes on past the end of the file until as much is skipped as a header claims.
+    if size > MOST_BYTES:
+        raise _TooLargeError
+    if not 0 <= size <= most:
+        message = f"a header claims {size:,} bytes"
+        raise tarfile.ReadError(message)
+
+
 class _Bounded(io.BufferedIOBase):
     """A stream that ends with an error, not with a full memory, when it unpacks to more than it may."""
 
@@ -33,7 +70,7 @@ class _Bounded(io.BufferedIOBase):
         data = self._stream.read(size)
         self._left -= len(data)
         if self._left < 0:
-            raise ArtifactError(f"the archive unpacks to more than {MOST_BYTES:,} bytes", path=self._file)
+            raise _too_large(self._file)
         return data
 
 
@@ -84,13 +121,18 @@ def _folder(folder: Path, matches: Callable[[str], bool]) -> Iterator[tuple[str,
 
 def _archive(file: Path, matches: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
     try:
-        with gzip.open(file, "rb") as stream, tarfile.open(fileobj=_Bounded(stream, file), mode="r|") as archive:
+        with (
+            gzip.open(file, "rb") as stream,
+            tarfile.open(fileobj=_Bounded(stream, file), mode="r|", tarinfo=_Entry) as archive,
+        ):
             for entry in _files(archive, file):
                 yield _member(archive, entry, file, matches)
             _drain(stream)
     except ArtifactError:  # also a ValueError, and already says what is wrong
         raise
-    except (EOFError, ValueError, zlib.error, tarfile.TarError, gzip.BadGzipFile) as error:
+    except _TooLargeError as error:
+        raise _too_large(file) from error
+    except (EOFError, ValueError, RecursionError, zlib.error, tarfile.TarError, gzip.BadGzipFile) as error:
         cause = "a copy or download that broke off, or another kind of file"
         raise ArtifactError(
             "the file is no complete model archive (.tar.gz)",
@@ -101,10 +143,16 @@ def _archive(file: Path, matches: Callable[[str], bool]) -> Iterator[tuple[str, 
         ) from error
 
 
+def _too_large(file: Path) -> ArtifactError:
+    return ArtifactError(f"the archive unpacks to more than {MOST_BYTES:,} bytes", path=file)
+
+
 def _files(archive: tarfile.TarFile, file: Path) -> Iterator[tarfile.TarInfo]:
     for count, entry in enumerate(archive):
         if count >= MOST_MEMBERS:
             raise ArtifactError(f"the archive holds more than {MOST_MEMBERS:,} files", path=file)
+        # A later part of the header may have changed it.
+        _check_size(entry.size, MOST_BYTES)
         if not entry.isdir():
             yield entry
 
@@ -115,10 +163,10 @@ def _member(
     place = PurePosixPath(entry.name)
     if place.is_absolute() or ".." in place.parts or "\\" in entry.name:
         raise ArtifactError("the archive holds a name that leads out of it", path=file, value=entry.name)
-    if not entry.isreg():
-        raise ArtifactError(
-            "the archive holds something that is no file: a link or a device", path=file, value=entry.name
-        )
+    # A sparse file unpacks to more than its bytes.
+    if not entry.isreg() or entry.issparse():
+        message = "the archive holds something that is no plain file: a link or a device, or one with holes"
+        raise ArtifactError(message, path=file, value=entry.name)
     name = str(place)
     stream = archive.extractfile(entry) if matches(name) else None
     return name, stream.read() if stream else None

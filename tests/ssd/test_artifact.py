@@ -183,6 +183,45 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
         read_artifact(path)
 
 
+def header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.size = kind, size
+    return entry.tobuf(tarfile.GNU_FORMAT)
+
+
+def extended(kind: bytes, content: bytes) -> bytes:
+    return header("././@x", kind, len(content)) + content + bytes(-len(content) % 512)
+
+
+LONG_NAME = extended(tarfile.GNUTYPE_LONGNAME, b"a" * 120)
+HUGE = {
+    "a size that nothing has": header("notes.txt", size=1 << 62),
+    "a size below nothing": header("notes.txt", size=-(1 << 40)),
+    "a size that is corrected later": extended(tarfile.XHDTYPE, b"25 size=999999999999999\n") + header("notes.txt"),
+    "a name that is longer than any": extended(tarfile.XHDTYPE, b"9" * (1 << 20)),
+    "names of names without end": LONG_NAME * 2000,
+}
+
+
+@pytest.mark.parametrize("case", sorted(HUGE))
+def test_what_a_header_only_claims_costs_nothing(tmp_path: Path, case: str) -> None:
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(gzip.compress(HUGE[case] + bytes(1024), mtime=0))
+    with pytest.raises(ArtifactError, match="no complete model archive|unpacks to more than") as caught:
+        read_artifact(path)
+    assert caught.value.path == str(path)
+
+
+def test_a_file_with_holes_is_refused(tmp_path: Path) -> None:
+    sparse = bytearray(header("classes.json", tarfile.GNUTYPE_SPARSE))
+    sparse[483:495] = b"00004000000\0"  # its size with the holes: a mebibyte
+    sparse[148:156] = b" " * 8
+    sparse[148:156] = b"%06o\0 " % sum(sparse)
+    (tmp_path / "model.tar.gz").write_bytes(gzip.compress(bytes(sparse) + bytes(1024), mtime=0))
+    with pytest.raises(ArtifactError, match="one with holes"):
+        read_artifact(tmp_path / "model.tar.gz")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no such model archive"):
         read_artifact(tmp_path / "model.tar.gz")
