@@ -1,11 +1,12 @@
-"""What serving costs: requests a second over HTTP, beside the bare model in as many processes; and what a restart loses.
+"""What serving costs: requests a second over HTTP beside the bare model, in as many processes; what a restart loses.
 
 python benchmarks/serving.py --seconds 3 --rounds 3
 
-A random EfficientNet-Lite0 is hosted by ``birdsod serve`` with one and with two workers, and asked by 1, 4 and 16 clients
-over connections that stay open, with JPEGs of 500 x 375 pixels. The bare model predicts the same files in a loop, in as
-many processes as there are workers. Each network has one thread, so that processes alone decide what is shared, and all
-take turns. At last the workers are replaced by SIGHUP while four clients go on: each request must be answered with 200.
+A random EfficientNet-Lite0 is hosted by ``birdsod serve`` with one and with two workers, and asked by 1, 4 and 16
+clients over connections that stay open, with JPEGs of 500 x 375 pixels. The bare model predicts the same files in a
+loop, in as many processes as there are workers. Each network has one thread, so that processes alone decide what is
+shared, and all take turns. At last the workers are replaced by SIGHUP while four clients go on: each request must be
+answered with 200.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import threading
 import time
 from collections import Counter
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -205,7 +207,7 @@ def restarted(served: Served, workers: int) -> Counter[int | str]:
     return served.statuses
 
 
-def measured(given: argparse.Namespace, folder: Path) -> tuple[dict[str, float], dict[str, object]]:
+def measured(given: argparse.Namespace, folder: Path) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
     model = archive(folder)
     with ExitStack() as stack:
         contestants: dict[str, Callable[[float], Speed]] = {}
@@ -213,9 +215,7 @@ def measured(given: argparse.Namespace, folder: Path) -> tuple[dict[str, float],
             contestants[f"{workers} {ABOUT_BARE}"] = Bare(model, workers, stack).measured
             served = Served(model, workers, stack)
             for clients in CLIENTS:
-                contestants[f"{workers} {clients}"] = lambda seconds, served=served, clients=clients: served.measured(
-                    clients, seconds
-                )
+                contestants[f"{workers} {clients}"] = partial(served.measured, clients)
         rounds = [{name: run(given.seconds) for name, run in contestants.items()} for _ in range(given.rounds)]
         speeds = {
             name: Speed(*(statistics.median(column) for column in zip(*(each[name] for each in rounds), strict=True)))

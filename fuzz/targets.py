@@ -337,7 +337,7 @@ def _symbol_file() -> bytes:
 
 def _members() -> dict[str, bytes]:
     table = ClassTable((17,), ("017.Cardinal",))
-    arrays = {"w": np.ones((2, 3), dtype=np.float32), "n": np.ones(1, dtype=np.int64)}
+    arrays: dict[str, np.ndarray[Any, Any]] = {"w": np.ones((2, 3), dtype=np.float32), "n": np.ones(1, dtype=np.int64)}
     values = {"num_classes": "1", "num_training_samples": "8", "mini_batch_size": "8", "_nested": "[1, 2]"}
     made = artifact_members(Artifact(arrays, values, table))
     return {name: made[name] for name in MEMBERS}

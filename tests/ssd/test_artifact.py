@@ -207,7 +207,7 @@ HUGE = {
 def test_what_a_header_only_claims_costs_nothing(tmp_path: Path, case: str) -> None:
     path = tmp_path / "model.tar.gz"
     path.write_bytes(gzip.compress(HUGE[case] + bytes(1024), mtime=0))
-    with pytest.raises(ArtifactError, match="no complete model archive|unpacks to more than") as caught:
+    with pytest.raises(ArtifactError, match=r"no complete model archive|unpacks to more than") as caught:
         read_artifact(path)
     assert caught.value.path == str(path)
 
