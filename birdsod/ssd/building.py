@@ -9,13 +9,15 @@ from birdsod.mxnet import ssd_graph
 from birdsod.ssd.efficientnet import EfficientNetLite0
 from birdsod.ssd.fusing import channels_last
 from birdsod.ssd.network import SSD
+from birdsod.ssd.shared_norm import share_norms
 from birdsod.ssd.twin import TwinNetwork
 from birdsod.ssd.weights import TWINS, load_efficientnet_lite0, no_imagenet_weights
 
 if TYPE_CHECKING:
     from birdsod.mxnet._ssd_graphs import BaseNetwork
+    from birdsod.ssd.team import Team
 
-__all__ = ["AnyNetwork", "build_network"]
+__all__ = ["AnyNetwork", "build_network", "share_batch"]
 
 AnyNetwork = SSD | TwinNetwork
 """A network that a run trains and a model runs."""
@@ -82,3 +84,22 @@ def build_network(base_network: str, *, num_classes: int, image_shape: int, pret
     if pretrained:
         load_efficientnet_lite0(base)
     return channels_last(SSD(base, num_classes=num_classes, image_shape=image_shape))
+
+
+def share_batch(network: AnyNetwork, team: Team) -> None:
+    """Make a network ready to be trained by several processes, each of which has a part of every batch.
+
+    Parameters
+    ----------
+    network : SSD or TwinNetwork
+        It is given the weights of the process that leads, and normalises by the statistics of whole batches.
+    team : Team
+        The processes; nothing happens where there is one.
+    """
+    if team.size == 1:
+        return
+    team.follow(network.state_dict().values())
+    if isinstance(network, TwinNetwork):
+        network.team = team
+    else:
+        share_norms(network, team)

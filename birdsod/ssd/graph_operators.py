@@ -10,11 +10,14 @@ from torch.nn import functional
 
 from birdsod.errors import ArtifactError
 from birdsod.ssd.anchors import multibox_prior
+from birdsod.ssd.shared_norm import Normalised, whole_batch_norm
+from birdsod.ssd.team import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from birdsod.mxnet import Node
+    from birdsod.ssd.team import Team
 
     Tensors = Sequence[torch.Tensor]
     Operator = Callable[[Node, Tensors], torch.Tensor]
@@ -83,7 +86,7 @@ def _batch_norm(node: Node, inputs: Tensors) -> torch.Tensor:
     return functional.batch_norm(data, mean, variance, scale, beta, training=False, eps=node.number("eps", 1e-3))
 
 
-def training_batch_norm(node: Node, inputs: Tensors) -> torch.Tensor:
+def training_batch_norm(node: Node, inputs: Tensors, team: Team = ALONE) -> torch.Tensor:
     """Return a map normalised by its own mean and variance, and let the moving statistics follow as MXNet does.
 
     Unlike PyTorch's, MXNet's moving variance follows the variance that is divided by the count itself, and a gamma
@@ -95,6 +98,8 @@ def training_batch_norm(node: Node, inputs: Tensors) -> torch.Tensor:
         The operator.
     inputs : sequence of Tensor
         Map, gamma, beta, moving mean and moving variance; the last two are changed, and so is a fixed gamma.
+    team : Team, optional
+        The processes that have the other images of the batch: the statistics are those of the whole.
 
     Returns
     -------
@@ -109,17 +114,24 @@ def training_batch_norm(node: Node, inputs: Tensors) -> torch.Tensor:
         with torch.no_grad():
             gamma.fill_(1.0)
         gamma = gamma.detach() + (gamma - gamma)
-    mean, variance = torch.zeros_like(moving_mean), torch.zeros_like(moving_variance)
-    # With a momentum of one they take what is there now. PyTorch divides the variance by one less than the count.
-    made = functional.batch_norm(
-        data, mean, variance, gamma, beta, training=True, momentum=1.0, eps=node.number("eps", 1e-3)
-    )
-    count = data.numel() // data.shape[1]
+    epsilon = node.number("eps", 1e-3)
+    if team.size > 1:
+        made = whole_batch_norm(data, gamma, beta, eps=epsilon, team=team)
+    else:
+        made = _own_batch_norm(data, gamma, beta, epsilon)
     share = 1 - node.number("momentum", 0.9)
     with torch.no_grad():
-        moving_mean.lerp_(mean, share)
-        moving_variance.lerp_(variance * ((count - 1) / count), share)
-    return made
+        moving_mean.lerp_(made.mean, share)
+        moving_variance.lerp_(made.variance, share)
+    return made.data
+
+
+def _own_batch_norm(data: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, epsilon: float) -> Normalised:
+    mean, variance = torch.zeros_like(beta.detach()), torch.zeros_like(beta.detach())
+    # With a momentum of one they take what is there now. PyTorch divides the variance by one less than the count.
+    made = functional.batch_norm(data, mean, variance, gamma, beta, training=True, momentum=1.0, eps=epsilon)
+    count = data.numel() // data.shape[1]
+    return Normalised(made, mean, variance * ((count - 1) / count), beta.new_tensor(count))
 
 
 def _convolution(node: Node, inputs: Tensors) -> torch.Tensor:

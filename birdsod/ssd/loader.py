@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "RecordSource", "Source", "Stream", "changed", "in_order", "shuffled"]
 
+_ALL = slice(None)
 _ORDER, _CHANGES = 0, 1  # apart, so that the order of images tells nothing about their changes
 
 
@@ -62,6 +63,8 @@ class Stream:
         Of order and changes.
     augmentation : Augmentation
         How much the images are changed.
+    share : slice, optional
+        Which images of each batch are made, where other processes make the others; all, unless given.
     """
 
     source: Source
@@ -69,6 +72,7 @@ class Stream:
     batch_size: int
     seed: int
     augmentation: Augmentation
+    share: slice = field(default_factory=lambda: _ALL)
 
     def batch(self, update: int) -> Batch:
         """Return the batch of one update.
@@ -102,11 +106,12 @@ class Stream:
         Batch
         """
         plan = (self._places(update) for update in range(first, last))
-        return _batches(self._fill, plan, (self.batch_size, self.size), threads=threads, ahead=ahead)
+        images = len(range(self.batch_size)[self.share])
+        return _batches(self._fill, plan, (images, self.size), threads=threads, ahead=ahead)
 
     def _places(self, update: int) -> list[Place]:
-        number = len(self.source)
-        turns = (divmod(k, number) for k in range(update * self.batch_size, (update + 1) * self.batch_size))
+        number, first = len(self.source), update * self.batch_size
+        turns = (divmod(k, number) for k in range(first, first + self.batch_size)[self.share])
         return [Place(turn, int(shuffled(number, self.seed, turn)[k])) for turn, k in turns]
 
     def _fill(self, place: Place, slot: npt.NDArray[np.uint8]) -> Drawn:
@@ -161,9 +166,9 @@ def shuffled(number: int, seed: int, turn: int) -> npt.NDArray[np.int64]:
 
 
 def in_order(
-    source: Source, *, size: int, batch_size: int, threads: int = 2, ahead: int = 2
+    source: Source, *, size: int, batch_size: int, threads: int = 2, ahead: int = 2, share: slice = _ALL
 ) -> Generator[Batch, None, None]:
-    """Yield all images once, unchanged but for their size, in the order of the file; the last batch may be smaller.
+    """Yield images once, unchanged but for their size, in the order of the file; the last batch may be smaller.
 
     Parameters
     ----------
@@ -175,6 +180,8 @@ def in_order(
         Images a batch.
     threads, ahead : int
         As for :meth:`Stream.batches`.
+    share : slice, optional
+        Of the positions: which images; all, unless given.
 
     Yields
     ------
@@ -185,7 +192,7 @@ def in_order(
         image_id, picture = source.load(place.position)
         return Drawn(image_id, *whole(picture, size=size, out=slot)[1:])
 
-    places = [Place(0, position) for position in range(len(source))]
+    places = [Place(0, position) for position in range(len(source))[share]]
     plan = (places[first : first + batch_size] for first in range(0, len(places), batch_size))
     return _batches(fill, plan, (batch_size, size), threads=threads, ahead=ahead)
 

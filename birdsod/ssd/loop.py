@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from birdsod import training_log as log
+from birdsod.errors import TrainingError
 from birdsod.ssd.checkpoint import read_checkpoint, write_checkpoint
+from birdsod.ssd.feeding import fed
 from birdsod.ssd.saving import save_trained
+from birdsod.ssd.team import ALONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from birdsod.hyperparameters import Hyperparameters
@@ -21,13 +25,14 @@ if TYPE_CHECKING:
     from birdsod.ssd.options import LocalOptions
     from birdsod.ssd.recipe import Recipe
     from birdsod.ssd.run import Progress, Run
+    from birdsod.ssd.team import Team
     from birdsod.ssd.validation import Validation
 
 __all__ = ["Loop", "Outcome", "Reports", "checkpoint_in"]
 
 _LINE_EVERY = 20  # updates, as MXNet's SSD example reports
 # What may change from one process to the next without another result.
-_FREE_OPTIONS = {"device", "threads", "loader_threads", "checkpoint_every"}
+_FREE_OPTIONS = {"device", "processes", "threads", "loader_threads", "checkpoint_every"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +105,7 @@ class Loop:
     run: Run
     stream: Stream
     validation: Validation | None
+    team: Team = ALONE
     _clock: float = field(default_factory=time.monotonic, init=False)
     _epoch_clock: float = field(default_factory=time.monotonic, init=False)
     _first: int = field(default=0, init=False)
@@ -113,11 +119,15 @@ class Loop:
         """
         self._begin()
         first, last = self.run.progress.update, self.recipe.updates
+        device = self.run.network.anchors.device
         with contextlib.closing(self.stream.batches(first, last, threads=self.options.loader_threads)) as batches:
+            ready = fed(batches, device)
             while not self._enough():
-                self.run.step(next(batches))
+                with self.team.one_fate():
+                    batch = next(ready)
+                self.run.step(batch)
                 self._after_update()
-                if self.reports.stop():
+                if self.team.any(self.reports.stop()):
                     self._save()
                     return self._outcome(completed=False, reason="asked to stop")
         return self._finish()
@@ -138,11 +148,24 @@ class Loop:
         hint = self.packed.image_shape_hint(self.params.image_shape)
         if hint:
             say(f"Hint: {hint}")
-        if self._checkpoint.exists():
-            self.run.restore(self._checkpoint, self._identity())
+        self._compare()
+        with self.team.file(self._checkpoint) as found:
+            if found is not None:
+                self.run.restore(found, self._identity())
+        if found is not None:
             say(f"Going on after update {self.run.progress.update}, epoch {self.run.epoch}")
         self._first = self.run.progress.update
         self.reports.progress(self._outcome(completed=False))
+
+    def _compare(self) -> None:
+        """Make sure that all processes do the same."""
+        own = json.dumps(self._identity(), sort_keys=True).encode()
+        same = own == self.team.said(own)
+        with self.team.one_fate():
+            if not same:
+                message = "this process has other data or settings than the first"
+                cure = "give every machine all images (FullyReplicated) and the same settings"
+                raise TrainingError(message, path=self.packed.directory, cure=cure)
 
     def _identity(self) -> dict[str, Any]:
         """Return what a run is: the same here, the same end."""
@@ -207,12 +230,22 @@ class Loop:
             progress.best = value
             if self.options.keep == "best":
                 self.reports.line(log.best_line(value))
-                write_checkpoint(self._best, self.run.trained.state_dict(), {"epoch": progress.epochs})
+                with self._leading() as leads:
+                    if leads:
+                        write_checkpoint(self._best, self.run.trained.state_dict(), {"epoch": progress.epochs})
 
     def _save(self) -> None:
         self._tick()
-        self.run.save(self._checkpoint, self._identity())
+        with self._leading() as leads:
+            if leads:
+                self.run.save(self._checkpoint, self._identity())
         self.reports.line(log.checkpoint_line(str(self._checkpoint)))
+
+    @contextlib.contextmanager
+    def _leading(self) -> Iterator[bool]:
+        """Tell whether this process writes; when it cannot, all fail with its reason."""
+        with self.team.one_fate():
+            yield self.team.leads
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -231,13 +264,17 @@ class Loop:
         )
 
     def _finish(self) -> Outcome:
-        network = self.run.trained
-        if self.options.keep == "best":
-            network.load_state_dict(read_checkpoint(self._best)[0])
-        path = self.directory / "model.tar.gz"
-        save_trained(path, network, self.params, self.packed.class_table)
+        with self._leading() as leads:
+            if leads:
+                self._write_model()
         early = self._stopped_early() and self.run.progress.update < self.recipe.updates
         reason = f"no better validation mAP in {self.params.early_stopping_patience} epochs" if early else None
         if reason:
             self.reports.line(f"Stopped early: {reason}")
         return self._outcome(completed=True, reason=reason)
+
+    def _write_model(self) -> None:
+        network = self.run.trained
+        if self.options.keep == "best":
+            network.load_state_dict(read_checkpoint(self._best)[0])
+        save_trained(self.directory / "model.tar.gz", network, self.params, self.packed.class_table)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["multibox_loss"]
 
 _IGNORED = -1
+
+
+def _itself(count: torch.Tensor) -> torch.Tensor:
+    return count
 
 
 def multibox_loss(
@@ -16,6 +25,7 @@ def multibox_loss(
     cls_target: torch.Tensor,
     loc_target: torch.Tensor,
     loc_mask: torch.Tensor,
+    total: Callable[[torch.Tensor], torch.Tensor] = _itself,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return cross entropy and smooth L1, each as one number whose gradient is MXNet's.
 
@@ -33,6 +43,9 @@ def multibox_loss(
         Class id plus 1, 0 for background, -1 for nothing, ``(B, N)`` of any numeric type.
     loc_target, loc_mask : Tensor
         Offsets that it should predict and which of them count, ``(B, 4 * N)``.
+    total : callable, optional
+        Makes the count of the whole batch of that of these images, where they are a part of one. The losses of the
+        parts then add up to that of the whole.
 
     Returns
     -------
@@ -55,10 +68,10 @@ def multibox_loss(
     """
     targets = cls_target.long().flatten()
     logits = cls_logits.float().flatten(0, 1)
-    total = functional.cross_entropy(logits, targets, ignore_index=_IGNORED, reduction="sum")
-    learning = (targets != _IGNORED).sum().clamp(min=1)
+    missed = functional.cross_entropy(logits, targets, ignore_index=_IGNORED, reduction="sum")
+    learning = total((targets != _IGNORED).sum()).clamp(min=1)
     # Masked before the loss, not by multiplication: a target that is not finite must not reach masked anchors.
     distance = torch.where(loc_mask > 0, loc_pred.float() - loc_target, 0.0)
     losses = functional.smooth_l1_loss(distance, torch.zeros_like(distance), reduction="none")
-    inexact = (losses.detach() > 0).sum().clamp(min=1)
-    return total / learning, losses.sum() / inexact
+    inexact = total((losses.detach() > 0).sum()).clamp(min=1)
+    return missed / learning, losses.sum() / inexact

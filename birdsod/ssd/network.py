@@ -12,6 +12,7 @@ from birdsod.errors import HyperparameterError
 from birdsod.ssd.anchors import TOP_DOWN_ANCHORS, anchors_by_cell
 from birdsod.ssd.layers import TopDown, heads, per_anchor, prefer_background
 from birdsod.ssd.overlap import overlap_objective
+from birdsod.ssd.team import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from birdsod.ssd.anchors import AnchorLayer
     from birdsod.ssd.efficientnet import EfficientNetLite0
     from birdsod.ssd.objective import Objective
+    from birdsod.ssd.team import Team
 
 __all__ = ["FROZEN_BY_DEFAULT", "SSD"]
 
@@ -170,9 +172,11 @@ class SSD(nn.Module):
         offsets = [per_anchor(head(each), 4) for head, each in zip(self.box_heads, maps, strict=True)]
         return torch.cat(logits, dim=1), torch.cat(offsets, dim=1).flatten(1)
 
-    def objective(self, images: torch.Tensor, labels: torch.Tensor) -> Objective:
-        """Return the loss of a batch, as :func:`overlap_objective` does."""
-        return overlap_objective(self, images, labels)
+    def objective(
+        self, answer: tuple[torch.Tensor, torch.Tensor], labels: torch.Tensor, team: Team = ALONE
+    ) -> Objective:
+        """Return the loss of an answer, as :func:`overlap_objective` does."""
+        return overlap_objective(self.anchors, answer, labels, team)
 
     def _run(self, features: tuple[torch.Tensor, ...], first: int, last: int) -> tuple[torch.Tensor, ...]:
         *tapped, current = features

@@ -5,37 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import torch
+
 from birdsod.ssd.loss import multibox_loss
 from birdsod.ssd.targets import batch_targets
+from birdsod.ssd.team import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    import torch
+    from birdsod.ssd.team import Team
+
+    Answer = tuple[torch.Tensor, torch.Tensor]
 
 __all__ = ["Graded", "Objective", "Trainable", "multibox_objective"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Objective:
-    """The loss of one batch.
+    """The loss of a batch, or of one process's part of it.
 
     Parameters
     ----------
     loss : Tensor
-        What is made smaller: a scalar with gradients.
-    anchors : int
-        Anchors that learned a class or background.
-    cross_entropy : float
-        Mean over them.
-    smooth_l1 : float
-        Sum over the coordinates of matched anchors.
+        What is made smaller: a scalar with gradients. Those of all parts add up to that of the whole batch.
+    figures : Tensor
+        What the log tells of the whole batch, float64: anchors that learned a class or background, the mean of the
+        cross entropy over them, and the sum of smooth L1 over the coordinates of matched anchors.
     """
 
     loss: torch.Tensor
-    anchors: int
-    cross_entropy: float
-    smooth_l1: float
+    figures: torch.Tensor
 
 
 class Trainable(Protocol):
@@ -53,8 +53,8 @@ class Trainable(Protocol):
         """Return class scores before the softmax ``(B, N, classes + 1)`` and offsets ``(B, 4 * N)``."""
         ...
 
-    def objective(self, images: torch.Tensor, labels: torch.Tensor) -> Objective:
-        """Return the loss of a batch; labels are rows ``class, xmin, ymin, xmax, ymax``, -1 where there is none."""
+    def objective(self, answer: Answer, labels: torch.Tensor, team: Team) -> Objective:
+        """Return the loss of an answer; labels are rows ``class, xmin, ymin, xmax, ymax``, -1 where there is none."""
         ...
 
     def freeze(self, pattern: str) -> tuple[str, ...]:
@@ -79,28 +79,28 @@ class Graded(Protocol):
         ...
 
 
-def multibox_objective(network: Trainable, images: torch.Tensor, labels: torch.Tensor) -> Objective:
+def multibox_objective(
+    anchors: torch.Tensor, answer: Answer, labels: torch.Tensor, team: Team = ALONE
+) -> Objective:
     """Return the loss that the built-in algorithm makes smaller: cross entropy and smooth L1, one to one.
 
     Parameters
     ----------
-    network : Trainable
-        Whose scores and offsets are compared with the labels.
-    images : Tensor
-        RGB, float32, 0 to 255, ``(B, 3, H, W)``.
+    anchors : Tensor
+        Relative corners, ``(N, 4)``.
+    answer : tuple of Tensor
+        The network's scores ``(B, N, classes + 1)`` and offsets ``(B, 4 * N)``, which are compared with the labels.
     labels : Tensor
         Rows ``class, xmin, ymin, xmax, ymax``, ``(B, n, 5)``; class -1: none.
+    team : Team, optional
+        The processes that have the other images of the batch.
 
     Returns
     -------
     Objective
     """
-    logits, offsets = network.forward_from(network.forward_frozen(images))
-    targets = batch_targets(network.anchors, labels, logits)
-    cross_entropy, smooth_l1 = multibox_loss(logits, offsets, *targets)
-    return Objective(
-        loss=cross_entropy + smooth_l1,
-        anchors=int((targets.cls_target >= 0).sum()),
-        cross_entropy=cross_entropy.item(),
-        smooth_l1=smooth_l1.item() * float(targets.loc_mask.sum()),
-    )
+    targets = batch_targets(anchors, labels, answer[0])
+    cross_entropy, smooth_l1 = multibox_loss(*answer, *targets, total=team.total)
+    figures = ((targets.cls_target >= 0).sum(), cross_entropy, smooth_l1, targets.loc_mask.sum())
+    learned, mean, share, matched = team.total(torch.stack([figure.detach().double() for figure in figures]))
+    return Objective(loss=cross_entropy + smooth_l1, figures=torch.stack([learned, mean, share * matched]))

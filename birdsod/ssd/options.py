@@ -79,8 +79,17 @@ class LocalOptions:
         twice in the validation mAP, for one. The manual lists all of it.
     device : str, default "auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` takes a GPU where there is one.
+    precision : {"float32", "bfloat16"}, default "float32"
+        Of the network's arithmetic in training. With ``"bfloat16"`` weights, losses, boxes and validation stay float32;
+        it is for processors that compute in it.
+    accumulate : int, default 1
+        Parts in which the images of an update go through the network, for less memory and the same update; but where
+        batch normalisation learns, each part is normalised by its own statistics.
+    processes : int, optional
+        Processes on this machine that train together, with the result of one up to rounding. Unless given, one for each
+        graphics processor that gets at least 8 images of an update. ``torchrun`` decides by itself.
     threads : int, optional
-        Processor threads of the network; all, unless given.
+        Processor threads of the network in each process; all, unless given, shared by the processes.
     loader_threads : int, default 2
         Threads that decode and change images ahead of the training.
 
@@ -118,6 +127,9 @@ class LocalOptions:
     seed: int = 0
     faithful: bool = False
     device: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    accumulate: int = 1
+    processes: int | None = None
     threads: int | None = None
     loader_threads: int = 2
 
@@ -237,6 +249,9 @@ _VALID: Mapping[str, _Check] = {
     "seed": _count(0),
     "faithful": ("True or False", lambda value: isinstance(value, bool)),
     "device": ('"auto", "cpu" or "cuda"', lambda value: isinstance(value, str) and bool(value)),
+    "precision": _choice("float32", "bfloat16"),
+    "accumulate": _count(1),
+    "processes": _count(1),
     "threads": _count(1),
     "loader_threads": _count(1),
 }

@@ -10,10 +10,15 @@ from torch.nn import functional
 from birdsod.ssd.matching import VARIANCES
 from birdsod.ssd.objective import Objective
 from birdsod.ssd.targets import batch_targets
+from birdsod.ssd.team import ALONE
 
 if TYPE_CHECKING:
-    from birdsod.ssd.objective import Trainable
+    from collections.abc import Callable
+
     from birdsod.ssd.targets import BatchTargets
+    from birdsod.ssd.team import Team
+
+    Answer = tuple[torch.Tensor, torch.Tensor]
 
 __all__ = ["overlap_loss", "overlap_objective"]
 
@@ -23,36 +28,40 @@ _LARGEST = 4.0
 _SMALLEST_AREA = 1e-9
 
 
-def overlap_objective(network: Trainable, images: torch.Tensor, labels: torch.Tensor) -> Objective:
+def overlap_objective(anchors: torch.Tensor, answer: Answer, labels: torch.Tensor, team: Team = ALONE) -> Objective:
     """Return the loss that our own network makes smaller, see :func:`overlap_loss`; boxes count twice.
 
     Parameters
     ----------
-    network : Trainable
-        Whose scores and offsets are compared with the labels.
-    images : Tensor
-        RGB, float32, 0 to 255, ``(B, 3, H, W)``.
+    anchors : Tensor
+        Relative corners, ``(N, 4)``.
+    answer : tuple of Tensor
+        The network's scores ``(B, N, classes + 1)`` and offsets ``(B, 4 * N)``, which are compared with the labels.
     labels : Tensor
         Rows ``class, xmin, ymin, xmax, ymax``, ``(B, n, 5)``; class -1: none.
+    team : Team, optional
+        The processes that have the other images of the batch.
 
     Returns
     -------
     Objective
         With the smooth L1 of the offsets as well, which is reported and not learned.
     """
-    logits, offsets = network.forward_from(network.forward_frozen(images))
-    targets = batch_targets(network.anchors, labels, logits)
-    cross_entropy, distance = overlap_loss(logits, offsets, network.anchors, targets)
+    targets = batch_targets(anchors, labels, answer[0])
+    cross_entropy, distance = overlap_loss(*answer, anchors, targets, team.total)
+    figures = ((targets.cls_target >= 0).sum(), cross_entropy, _smooth_l1(answer[1], targets))
     return Objective(
         loss=cross_entropy + _BOX_WEIGHT * distance,
-        anchors=int((targets.cls_target >= 0).sum()),
-        cross_entropy=cross_entropy.item(),
-        smooth_l1=_smooth_l1(offsets, targets),
+        figures=team.total(torch.stack([figure.detach().double() for figure in figures])),
     )
 
 
 def overlap_loss(
-    cls_logits: torch.Tensor, loc_pred: torch.Tensor, anchors: torch.Tensor, targets: BatchTargets
+    cls_logits: torch.Tensor,
+    loc_pred: torch.Tensor,
+    anchors: torch.Tensor,
+    targets: BatchTargets,
+    total: Callable[[torch.Tensor], torch.Tensor] = ALONE.total,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the cross entropy with scores that tell how tight a box is, and how far boxes are from their objects.
 
@@ -71,6 +80,8 @@ def overlap_loss(
         Relative corners, ``(N, 4)``.
     targets : BatchTargets
         What the network should have answered.
+    total : callable, optional
+        As :func:`birdsod.ssd.loss.multibox_loss` takes it.
 
     Returns
     -------
@@ -98,17 +109,21 @@ def overlap_loss(
     found = _decoded(theirs, loc_pred.float().reshape(*matched.shape, 4)[matched])
     wanted = _decoded(theirs, targets.loc_target.reshape(*matched.shape, 4)[matched])
     overlap, generalised = _overlaps(found, wanted)
-    distance = (1 - generalised).sum() / max(1, len(found))
-    return _cross_entropy(cls_logits.float(), targets.cls_target, overlap.detach()), distance
+    distance = (1 - generalised).sum() / max(1, int(total(torch.tensor(len(found)))))
+    gained, learning = _likelihood(cls_logits.float(), targets.cls_target, overlap.detach())
+    return -gained / total(learning).clamp(min=1), distance
 
 
-def _cross_entropy(logits: torch.Tensor, target: torch.Tensor, overlap: torch.Tensor) -> torch.Tensor:
+def _likelihood(
+    logits: torch.Tensor, target: torch.Tensor, overlap: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sum of the logarithms, and over how many anchors."""
     chances = logits.log_softmax(dim=2)
     matched, background = target > 0, target == 0
     theirs = chances[matched]
     of_class = theirs.gather(1, target[matched][:, None])[:, 0]
-    total = (overlap * of_class + (1 - overlap) * theirs[:, 0]).sum() + chances[background][:, 0].sum()
-    return -total / (matched | background).sum().clamp(min=1)
+    gained = (overlap * of_class + (1 - overlap) * theirs[:, 0]).sum() + chances[background][:, 0].sum()
+    return gained, (matched | background).sum()
 
 
 def _decoded(anchors: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
@@ -134,7 +149,7 @@ def _area(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _smooth_l1(offsets: torch.Tensor, targets: BatchTargets) -> float:
+def _smooth_l1(offsets: torch.Tensor, targets: BatchTargets) -> torch.Tensor:
     """Return the sum that the built-in algorithm's log reports, over the coordinates of matched anchors."""
     distance = torch.where(targets.loc_mask > 0, offsets.float() - targets.loc_target, 0.0)
-    return functional.smooth_l1_loss(distance, torch.zeros_like(distance), reduction="sum").item()
+    return functional.smooth_l1_loss(distance, torch.zeros_like(distance), reduction="sum")

@@ -11,6 +11,8 @@ import torch
 from birdsod.errors import ArtifactError, TrainingError
 from birdsod.ssd.average import Average
 from birdsod.ssd.checkpoint import pack_optimizer, read_checkpoint, unpack_optimizer, write_checkpoint
+from birdsod.ssd.feeding import Fed, to_device
+from birdsod.ssd.learning import Learning
 from birdsod.ssd.optimizers import make_optimizer, set_rate
 from birdsod.ssd.schedule import schedule_of
 
@@ -82,6 +84,8 @@ class Run:
         What the run does.
     params : Hyperparameters
         What was asked for.
+    learning : Learning, optional
+        How gradients are computed.
 
     Attributes
     ----------
@@ -89,10 +93,13 @@ class Run:
         How far it is.
     """
 
-    def __init__(self, network: AnyNetwork, recipe: Recipe, params: Hyperparameters) -> None:
+    def __init__(
+        self, network: AnyNetwork, recipe: Recipe, params: Hyperparameters, learning: Learning = Learning()
+    ) -> None:
         self.network: AnyNetwork = network.train()
         self.progress: Progress = Progress()
         self._recipe = recipe
+        self._learning = learning
         self._optimizer = make_optimizer(network, recipe, params)
         self._schedule = schedule_of(recipe, params)
         self._average = Average(network, recipe.average) if recipe.average else None
@@ -107,13 +114,13 @@ class Run:
         """The epoch that the next update belongs to, from 0."""
         return self._recipe.epoch_of(self.progress.update)
 
-    def step(self, batch: Batch) -> None:
+    def step(self, batch: Batch | Fed) -> None:
         """Make one update.
 
         Parameters
         ----------
-        batch : Batch
-            Images and labels.
+        batch : Batch or Fed
+            Images and labels: this process's share of them.
 
         Raises
         ------
@@ -121,7 +128,8 @@ class Run:
             If the loss is not finite; the weights are then as before the update.
         """
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(self._loss(batch))
+        ready = batch if isinstance(batch, Fed) else to_device(batch, self.network.anchors.device)
+        self._count(self._learning.gradients(self.network, ready))
         if self._recipe.gradient_clip:
             weights = [weight for group in self._optimizer.param_groups for weight in group["params"]]
             torch.nn.utils.clip_grad_norm_(weights, self._recipe.gradient_clip)
@@ -131,25 +139,18 @@ class Run:
         if self._average:
             self._average.follow(self.network, self.progress.update)
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        device = self.network.anchors.device
-        images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float()
-        objective = self.network.objective(images, torch.from_numpy(batch.labels).to(device))
-        self._count(objective)
-        return objective.loss
-
     def _count(self, objective: Objective) -> None:
-        if not math.isfinite(objective.cross_entropy + objective.smooth_l1):
-            finite = math.isfinite(objective.cross_entropy)
+        anchors, cross_entropy, smooth_l1 = objective.figures.tolist()
+        if not math.isfinite(cross_entropy + smooth_l1):
             raise TrainingError(
                 f"the loss is not finite in epoch {self.epoch}, update {self.progress.update}",
-                value=objective.smooth_l1 if finite else objective.cross_entropy,
+                value=smooth_l1 if math.isfinite(cross_entropy) else cross_entropy,
                 cause=f"a learning rate of {self._schedule.rate(self.progress.update):g} is too high for these data",
                 cure="give a lower learning_rate, or a gradient_clip",
             )
-        self.progress.anchors += objective.anchors
-        self.progress.cross_entropy += objective.cross_entropy * objective.anchors
-        self.progress.smooth_l1 += objective.smooth_l1
+        self.progress.anchors += int(anchors)
+        self.progress.cross_entropy += cross_entropy * anchors
+        self.progress.smooth_l1 += smooth_l1
 
     def save(self, path: Path, identity: Mapping[str, Any]) -> None:
         """Write a checkpoint.

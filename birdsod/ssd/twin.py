@@ -13,6 +13,7 @@ from birdsod.ssd.graph_operators import OPERATORS, compute, training_batch_norm
 from birdsod.ssd.graph_program import Program
 from birdsod.ssd.initial import initial_tensors
 from birdsod.ssd.objective import multibox_objective
+from birdsod.ssd.team import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from birdsod.mxnet import Graph, Node
     from birdsod.ssd.objective import Objective
+    from birdsod.ssd.team import Team
 
 __all__ = ["TwinNetwork"]
 
@@ -54,6 +56,8 @@ class TwinNetwork(nn.Module):
         Classes, background not counted.
     input_mean : tuple of float
         What is subtracted from red, green and blue: nothing, unless parameters that were trained so are taken over.
+    team : Team
+        The processes that train it, each on a part of the batch; none but this one to begin with.
     anchors : Tensor
         Relative corners, ``(N, 4)`` float32.
 
@@ -77,6 +81,7 @@ class TwinNetwork(nn.Module):
         self.graph = graph
         self.image_shape = image_shape
         self.input_mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self.team: Team = ALONE
         self._images = _number_of(graph, "data")
         anchors, self._wanted = _ends(graph)
         for name, tensor in initial_tensors(graph).items():
@@ -156,9 +161,11 @@ class TwinNetwork(nn.Module):
         scores, offsets = self._learning.run(given, self._tensor, self._compute)
         return scores.transpose(1, 2), offsets
 
-    def objective(self, images: torch.Tensor, labels: torch.Tensor) -> Objective:
-        """Return the loss of a batch, as :func:`multibox_objective` does."""
-        return multibox_objective(self, images, labels)
+    def objective(
+        self, answer: tuple[torch.Tensor, torch.Tensor], labels: torch.Tensor, team: Team = ALONE
+    ) -> Objective:
+        """Return the loss of an answer, as :func:`multibox_objective` does."""
+        return multibox_objective(self.anchors, answer, labels, team)
 
     def freeze(self, pattern: str) -> tuple[str, ...]:
         """Leave the parameters whose names match out of training; all others take part in it.
@@ -283,7 +290,7 @@ class TwinNetwork(nn.Module):
 
     def _compute(self, node: Node, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         if node.op == _NORM and self.training and not node.flag("use_global_stats", default=False):
-            return training_batch_norm(node, inputs)
+            return training_batch_norm(node, inputs, self.team)
         return OPERATORS[node.op](node, inputs)
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ from birdsod.ssd.artifact import NMS_TOPK
 from birdsod.ssd.detection import multibox_detection
 from birdsod.ssd.faithful import mean_precision, seen_in_pass
 from birdsod.ssd.loader import in_order
+from birdsod.ssd.team import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.ssd.building import AnyNetwork
     from birdsod.ssd.loader import Batch, Source
+    from birdsod.ssd.team import Team
 
     _Rows = npt.NDArray[np.float64]
 
@@ -48,6 +50,8 @@ class Validation:
         image counts once, by the area rule.
     memory : int, default 512 MiB
         Bytes that may be kept; beyond, features are computed anew each time.
+    team : Team, optional
+        The processes that score together, each some of the images.
     """
 
     source: Source
@@ -55,6 +59,7 @@ class Validation:
     threads: int = 2
     passing: int | None = None
     memory: int = _MEMORY
+    team: Team = ALONE
     _kept: list[tuple[tuple[torch.Tensor, ...], npt.NDArray[np.float32]]] | None = field(default=None, init=False)
 
     def score(self, network: AnyNetwork, turn: int = 0) -> float:
@@ -75,9 +80,15 @@ class Validation:
         training = network.training
         network.eval()
         try:
-            truth, found = self._compare(network)
+            with self.team.one_fate():
+                parts = self._compare(network)
         finally:
             network.train(training)
+        truth, found = (self.team.rows(rows) for rows in parts)
+        # The rounding of another machine must not make another decision.
+        return float(self.team.said(repr(self._mean(truth, found, turn)).encode()))
+
+    def _mean(self, truth: _Rows, found: _Rows, turn: int) -> float:
         threshold = self.params.overlap_threshold
         if self.passing is not None:
             seen = seen_in_pass(turn, len(self.source), self.passing)
@@ -92,7 +103,7 @@ class Validation:
     @torch.no_grad()
     def _compare(self, network: AnyNetwork) -> tuple[_Rows, _Rows]:
         """Return rows of image, class and box, and of image, class, score and box; both by image."""
-        first, objects, detections = 0, [], []
+        first, objects, detections = self._share().start, [np.empty((0, 6))], [np.empty((0, 7))]
         for features, labels in self._seen(network):
             logits, offsets = network.forward_from(features)
             rows = multibox_detection(
@@ -107,12 +118,18 @@ class Validation:
             first += len(labels)
         return np.concatenate(objects), np.concatenate(detections)
 
+    def _share(self) -> slice:
+        """Return whose images are this process's: whole batches, as they are where it is alone."""
+        batches = self.team.share(-(-len(self.source) // _BATCH))
+        return slice(batches.start * _BATCH, min(batches.stop * _BATCH, len(self.source)))
+
     def _seen(self, network: AnyNetwork) -> Iterator[tuple[tuple[torch.Tensor, ...], npt.NDArray[np.float32]]]:
         if self._kept is not None:
             yield from self._kept
             return
         kept, size = [], 0
-        for batch in in_order(self.source, size=self.params.image_shape, batch_size=_BATCH, threads=self.threads):
+        edge, share = self.params.image_shape, self._share()
+        for batch in in_order(self.source, size=edge, batch_size=_BATCH, threads=self.threads, share=share):
             item = (network.forward_frozen(_images(batch, network)), batch.labels)
             size += sum(tensor.nbytes for tensor in item[0])
             if size <= self.memory:

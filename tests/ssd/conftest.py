@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from birdsod.ssd.objective import multibox_objective
+from birdsod.ssd.team import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from birdsod.ssd.objective import Objective
+    from birdsod.ssd.team import Team
 
 
 class Tiny(nn.Module):
@@ -53,8 +55,10 @@ class Tiny(nn.Module):
         answer = self.head(self.norm(features[0])).flatten(2).transpose(1, 2)
         return answer[..., :-4], answer[..., -4:].flatten(1)
 
-    def objective(self, images: torch.Tensor, labels: torch.Tensor) -> Objective:
-        return multibox_objective(self, images, labels)
+    def objective(
+        self, answer: tuple[torch.Tensor, torch.Tensor], labels: torch.Tensor, team: Team = ALONE
+    ) -> Objective:
+        return multibox_objective(self.anchors, answer, labels, team)
 
 
 @pytest.fixture
