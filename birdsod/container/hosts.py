@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from birdsod.errors import TrainingError
+from birdsod.ssd.place import Machines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from birdsod.container.tree import Tree
 
 __all__ = ["Hosts"]
 
 _ALONE = "algo-1"
+_PORT = "MASTER_PORT"
+_PORTS = range(1, 65536)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,43 @@ class Hosts:
     def rank(self) -> int:
         """Which machine this is, from 0."""
         return self.names.index(self.current)
+
+    def machines(self, environment: Mapping[str, str] = os.environ) -> Machines | None:
+        """Return how the machines train together, None where there is one.
+
+        Parameters
+        ----------
+        environment : mapping of str to str
+            ``MASTER_ADDR`` and ``MASTER_PORT`` name another place to meet than the first machine's port 29500; those of
+            this process, unless given.
+
+        Returns
+        -------
+        Machines or None
+
+        Raises
+        ------
+        TrainingError
+            If the port is no number.
+
+        Examples
+        --------
+        >>> Hosts(("algo-1", "algo-2"), "algo-2").machines({}).address
+        'algo-1'
+        """
+        if len(self) == 1:
+            return None
+        port = environment.get(_PORT, "29500")
+        if not port.isdecimal() or int(port) not in _PORTS:
+            cure = f"give a number below {_PORTS.stop}, or unset it"
+            raise TrainingError(f"{_PORT} is no port", value=port, cure=cure)
+        return Machines(
+            count=len(self),
+            number=self.rank,
+            address=environment.get("MASTER_ADDR", self.leader),
+            port=int(port),
+            interface=self.interface,
+        )
 
     @property
     def leader(self) -> str:

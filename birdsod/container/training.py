@@ -18,7 +18,7 @@ from birdsod.container.model_files import leave_checkpoint, leave_model
 from birdsod.container.pipes import Stopped, most_bytes, spool
 from birdsod.container.settings import read_settings
 from birdsod.container.stopping import Stop
-from birdsod.errors import BirdsodError, HyperparameterError, TrainingError
+from birdsod.errors import BirdsodError, HyperparameterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ class _Job:
 
     def work(self) -> None:
         """Bring the data, train, leave the model."""
-        self._check()
+        check_channels(self._tree, list(self._modes), validated=bool(self._options.validate_every))
         with tempfile.TemporaryDirectory(prefix="birdsod-") as folder:
             data, job = Path(folder, "data"), Path(folder, "job")
             data.mkdir()
@@ -82,12 +82,6 @@ class _Job:
                 self._train(self._bring(bringer), job)
             except Stopped:
                 self._leave_checkpoint(job, bringer.known().table)
-
-    def _check(self) -> None:
-        check_channels(self._tree, list(self._modes), validated=bool(self._options.validate_every))
-        if len(self._hosts) > 1:
-            message = "training on several machines is not supported"
-            raise TrainingError(message, path=self._tree.resources, value=list(self._hosts.names), cure="use one")
 
     def _bring(self, bringer: Bringer) -> Packed:
         packed = bringer.bring(self._modes)
@@ -112,13 +106,29 @@ class _Job:
         told = str(link), str(self._tree.checkpoints)
         reports = Reports(line=lambda text: _say(text.replace(*told)), stop=self._stop)
         outcome = train_detector(
-            packed, self._params, self._options, directory=folder, reports=reports, model=self._model
+            packed,
+            self._params,
+            self._options,
+            directory=folder,
+            reports=reports,
+            model=self._model,
+            machines=self._hosts.machines(),
         )
         if not outcome.completed:
             raise Stopped
-        self._leave(folder)
+        if self._leads():
+            self._leave(folder)
+
+    def _leads(self) -> bool:
+        """Tell whether this machine leaves what is learned: SageMaker collects the same names of all of them."""
+        if self._hosts.rank == 0:
+            return True
+        _say(f"The log, the checkpoints and the model are those of {self._hosts.leader}")
+        return False
 
     def _leave_checkpoint(self, folder: Path, classes: ClassTable) -> None:
+        if not self._leads():
+            return
         best = self._options.keep == "best"
         if leave_checkpoint(self._tree.checkpoints, folder / _ARCHIVE, self._params, classes, best=best):
             _say("Stopped: this is the model of what was learned so far")

@@ -53,15 +53,18 @@ class _Stop:
 
 
 class _Diary:
-    """Writes ``log.txt`` and ``status.json``."""
+    """Writes ``log.txt`` and ``status.json``; of several processes that ``torchrun`` started, only the first does."""
 
     def __init__(self, files: JobFiles) -> None:
         self._files = files
+        self.silent: bool = os.environ.get("RANK", "0") != "0"
         self._written = -_STATUS_EVERY
         self.status = JobStatus(status=job_files.IN_PROGRESS, process=_own_mark(), started=job_files.now())
-        self.status.write(files.status)
+        self._write()
 
     def line(self, text: str, level: str = "INFO") -> None:
+        if self.silent:
+            return
         with self._files.log.open("a", encoding="utf-8") as stream:
             stream.write(log.stamped(text, level=level, thread=self.status.process.pid) + "\n")
 
@@ -83,7 +86,8 @@ class _Diary:
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        self.status.write(self._files.status)
+        if not self.silent:
+            self.status.write(self._files.status)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,6 +140,8 @@ def _failed(diary: _Diary, error: Exception) -> int:
     if not isinstance(error, BirdsodError):
         traceback.print_exception(error)
     reason = str(error) if isinstance(error, BirdsodError) else f"{type(error).__name__}: {error}"
+    if diary.silent:
+        sys.stderr.write(f"{reason}\n")
     diary.line(log.error_line(reason), level="ERROR")
     diary.end(job_files.FAILED, reason=" ".join(reason.split()))
     return 1

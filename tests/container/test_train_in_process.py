@@ -61,11 +61,6 @@ def test_a_channel_without_one_model_is_refused(laid: Laid, files: list[str]) ->
     assert f"the channel model must hold one model (got {sorted(files)})" in train(laid)[1]
 
 
-def test_several_machines_are_refused(laid: Laid) -> None:
-    laid.both().tell(laid.tree.resources, {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]})
-    assert "training on several machines is not supported (got ['algo-1', 'algo-2'])" in train(laid)[1]
-
-
 def test_what_comes_through_a_pipe_is_copied_first(laid: Laid, capsys: pytest.CaptureFixture[str]) -> None:
     laid.channel("validation")
     pipe = laid.tree.pipe("train")

@@ -196,9 +196,13 @@ def test_a_model_to_go_on_from_is_brought(account: Account, request_: dict[str, 
     assert "the channel model must hold one model (got ['model.tar.gz', 'model.tar.gz'])" in reason(account, request_)
 
 
-def test_several_machines_are_refused(account: Account, request_: dict[str, Any]) -> None:
+@pytest.mark.slow
+def test_several_machines_train_together(account: Account, request_: dict[str, Any]) -> None:
     request_["ResourceConfig"]["InstanceCount"] = 2
-    assert "training on several machines is not supported (got ['algo-1', 'algo-2'])" in reason(account, request_)
+    assert end(account, request_)["TrainingJobStatus"] == "Completed"
+    said = account.lines("birds-1")
+    assert any("Setting: 2 processes train together, 1 on this machine" in line for line in said)
+    assert any("The log, the checkpoints and the model are those of algo-1" in line for line in said)
     assert children() == set()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -111,8 +112,10 @@ class LocalRun:
             folder = self._folder / host
             folder.mkdir(parents=True)
             self._containers.append(Container(self._region, self._request, folder, host, hosts))
+        # Names of machines lead nowhere here: all of them are this one.
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
         for container in self._containers:
-            container.start({"TRAINING_JOB_NAME": self._name})
+            container.start({"TRAINING_JOB_NAME": self._name, **meeting})
         self._become("Training")
 
     def _watch(self, *, interrupted: bool) -> None:
@@ -183,3 +186,10 @@ class LocalRun:
             if self.progress.secondary != "Stopping" or secondary in {"Stopped", "Failed", "Completed"}:
                 self.progress.become(secondary, self._region.world.now())
         self._changed.set()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
