@@ -26,6 +26,7 @@ __all__ = ["GRACE_SECONDS", "JobProcess", "claimed", "new_job_directory"]
 
 _POLL_SECONDS = 0.05
 GRACE_SECONDS = 10.0
+_PLACES = frozenset({"RANK", "WORLD_SIZE"})
 
 
 def new_job_directory(output: Path) -> Path:
@@ -125,6 +126,8 @@ class JobProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                # A job is a run of its own, also when torchrun started the process that starts it.
+                env={name: value for name, value in os.environ.items() if name not in _PLACES},
                 # Ctrl-C in the terminal reaches the parent only, which then stops the job in good order.
                 start_new_session=True,
             )

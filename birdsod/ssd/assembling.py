@@ -119,9 +119,7 @@ def assembled(
 
 
 @contextlib.contextmanager
-def joined_at(
-    place: Place, options: LocalOptions, stop: Callable[[], bool]
-) -> Iterator[tuple[Team, torch.device]]:
+def joined_at(place: Place, options: LocalOptions, stop: Callable[[], bool]) -> Iterator[tuple[Team, torch.device]]:
     """Be one of the processes that train together, without starting another.
 
     Parameters

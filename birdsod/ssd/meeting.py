@@ -33,7 +33,7 @@ _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 
 class StopError(Exception):
-    """This process was asked to stop while it waited for the others."""
+    """The process was asked to stop while it waited for the others."""
 
 
 def meeting_point(place: Place) -> distributed.TCPStore:
@@ -111,9 +111,7 @@ def joined(
 
 
 def _store(place: Place, *, opens: bool, timeout: timedelta) -> distributed.TCPStore:
-    return distributed.TCPStore(
-        place.address, place.port, is_master=opens, timeout=timeout, wait_for_workers=False, multi_tenant=opens
-    )
+    return distributed.TCPStore(place.address, place.port, is_master=opens, timeout=timeout, wait_for_workers=False)
 
 
 def _found(place: Place, deadline: float, still: Callable[[], None]) -> distributed.TCPStore:

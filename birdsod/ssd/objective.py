@@ -79,9 +79,7 @@ class Graded(Protocol):
         ...
 
 
-def multibox_objective(
-    anchors: torch.Tensor, answer: Answer, labels: torch.Tensor, team: Team = ALONE
-) -> Objective:
+def multibox_objective(anchors: torch.Tensor, answer: Answer, labels: torch.Tensor, team: Team = ALONE) -> Objective:
     """Return the loss that the built-in algorithm makes smaller: cross entropy and smooth L1, one to one.
 
     Parameters

@@ -114,9 +114,7 @@ def overlap_loss(
     return -gained / total(learning).clamp(min=1), distance
 
 
-def _likelihood(
-    logits: torch.Tensor, target: torch.Tensor, overlap: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _likelihood(logits: torch.Tensor, target: torch.Tensor, overlap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the sum of the logarithms, and over how many anchors."""
     chances = logits.log_softmax(dim=2)
     matched, background = target > 0, target == 0

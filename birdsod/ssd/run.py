@@ -94,12 +94,12 @@ class Run:
     """
 
     def __init__(
-        self, network: AnyNetwork, recipe: Recipe, params: Hyperparameters, learning: Learning = Learning()
+        self, network: AnyNetwork, recipe: Recipe, params: Hyperparameters, learning: Learning | None = None
     ) -> None:
         self.network: AnyNetwork = network.train()
         self.progress: Progress = Progress()
         self._recipe = recipe
-        self._learning = learning
+        self._learning = learning or Learning()
         self._optimizer = make_optimizer(network, recipe, params)
         self._schedule = schedule_of(recipe, params)
         self._average = Average(network, recipe.average) if recipe.average else None

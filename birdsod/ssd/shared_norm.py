@@ -59,8 +59,8 @@ def whole_batch_norm(
 
     Source
     ------
-    Ioffe and Szegedy, "Batch Normalization" (2015); Chan et al., "Updating Formulae and a Pairwise Algorithm for Computing
-    Sample Variances" (1979), for the variance of parts.
+    Ioffe and Szegedy, "Batch Normalization" (2015); for the variance of parts, Chan et al., "Updating Formulae and a
+    Pairwise Algorithm for Computing Sample Variances" (1979).
     """
     mean, variance, count = _statistics(data.detach(), team)
     made: torch.Tensor = _WholeBatchNorm.apply(data, weight, bias, (mean, variance, count, eps, team))

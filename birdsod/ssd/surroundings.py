@@ -49,7 +49,8 @@ def surroundings(options: LocalOptions, processes: int = 1) -> Iterator[None]:
     before = torch.get_num_threads(), cv2.getNumThreads(), torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
     filled = deterministic.fill_uninitialized_memory
-    with torch.random.fork_rng():
+    # Named, since with several graphics processors it would warn that it takes all of them.
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         try:
             torch.set_num_threads(options.threads or max(1, before[0] // processes))
             cv2.setNumThreads(0)  # images are decoded side by side already

@@ -53,8 +53,8 @@ def train(
 ) -> Outcome:
     """Train a detector on the ``train`` channel and write ``model.tar.gz``; go on where a checkpoint lies.
 
-    Several processes train together where ``torchrun`` started them, where ``options.processes`` or ``machines`` ask for
-    it, or on a machine with several graphics processors. The first of all writes what there is to write.
+    Several processes train together where ``torchrun`` started them, where ``options.processes`` or ``machines`` ask
+    for it, or on a machine with several graphics processors. The first of all writes what there is to write.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def ours(graph: Graph, begun: Arrays, batch: npt.NDArray[np.float32], steps: int
     gradients: Arrays = {}
     for _ in range(steps):
         optimizer.zero_grad()
-        torch.autograd.backward(network.objective(torch.tensor(batch), torch.tensor(LABELS)).loss)
+        torch.autograd.backward(network.objective(network(torch.tensor(batch)), torch.tensor(LABELS)).loss)
         gradients = gradients or {
             name: each.grad.numpy().copy() for name, each in network.named_parameters() if each.grad is not None
         }

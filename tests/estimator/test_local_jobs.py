@@ -541,3 +541,13 @@ def test_a_job_of_an_earlier_version_is_still_read(estimator: Callable[[str], Lo
     file.write_text(json.dumps(values))
     assert JobSpec.read(file).model is None
     assert LocalJob.attach(job.directory).status == "Completed"
+
+
+def test_a_job_is_no_part_of_what_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    files = JobFiles(tmp_path)
+    told = "import os; print({'RANK', 'WORLD_SIZE'} & set(os.environ), 'PATH' in os.environ)"
+    process = _launch.JobProcess.start(files, (sys.executable, "-c", told))
+    until(lambda: process.exit_code is not None)
+    assert files.output.read_text() == "set() True\n"

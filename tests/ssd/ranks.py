@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH = 5  # which two processes cannot share evenly
-UPDATES = 3
+UPDATES = 2
 LITE0 = {"base_network": "efficientnet-lite0", "use_pretrained_model": "0"}
 LABELS = torch.tensor([[[1, 0.1, 0.1, 0.8, 0.9]], [[0, 0.3, 0.2, 0.9, 0.7]], [[-1.0] * 5]] * 2)[:BATCH]
 
@@ -45,10 +45,6 @@ def lite0() -> Any:
 
 def resnet() -> Any:
     return TwinNetwork(ssd_graph("resnet-50", num_classes=2, image_shape=128), image_shape=128)
-
-
-def vgg() -> Any:
-    return TwinNetwork(ssd_graph("vgg-16", num_classes=2, image_shape=300), image_shape=300)
 
 
 NETWORKS: dict[str, Callable[[], Any]] = {"lite0": lite0, "resnet": resnet}

@@ -19,7 +19,7 @@ import torch
 import birdsod as bd
 from birdsod import Hyperparameters, LocalOptions
 from birdsod.errors import HyperparameterError, TrainingError
-from birdsod.ssd import helpers, surroundings
+from birdsod.ssd import helpers, meeting, surroundings
 from birdsod.ssd.assembling import first_place
 from birdsod.ssd.checkpoint import read_checkpoint
 from birdsod.ssd.helpers import helped
@@ -167,12 +167,14 @@ def test_stopped_and_gone_on_with_another_number_of_processes(packed: Packed, tm
     assert code == 0, complaints
     code, lines, complaints = tiny(packed, tmp_path / "parts", processes=2, stop=3)
     assert code == 0, complaints
-    assert "Setting: 2 processes train together, 2 on this machine; each has 2 or 3 of the 5 images of an update" in lines
+    assert (
+        "Setting: 2 processes train together, 2 on this machine; each has 2 or 3 of the 5 images of an update" in lines
+    )
     assert [line.startswith("Saved checkpoint") for line in lines[-2:]] == [True, False]
     assert "completed=False" in lines[-1]
     assert "reason='asked to stop'" in lines[-1]
     assert not (tmp_path / "parts" / "model.tar.gz").exists()
-    code, later, complaints = tiny(packed, tmp_path / "parts", processes=3)
+    code, later, complaints = tiny(packed, tmp_path / "parts")
     assert code == 0, complaints
     assert "Going on after update 3, epoch 3" in later
     assert "completed=True" in later[-1]
@@ -197,9 +199,7 @@ def test_as_torchrun_starts_it(packed: Packed, tmp_path: Path) -> None:
     JobSpec.of("a", params, options, packed).write(files.spec)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [sys.executable, *torchrun, "-m", "birdsod.ssd.job", str(tmp_path)]
-    ran = subprocess.run(
-        command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=PATIENCE
-    )
+    ran = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert ran.returncode == 0, ran.stderr
     status = JobStatus.read(files.status)
     assert (status.status, status.updates) == ("Completed", 1)
@@ -228,7 +228,14 @@ def test_asked_to_stop_while_others_are_waited_for(packed: Packed, tmp_path: Pat
     assert (outcome.completed, outcome.updates, outcome.reason) == (False, 0, "asked to stop")
 
 
-TOLD = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "5"}
+TOLD = {
+    "RANK": "3",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "a",
+    "MASTER_PORT": "5",
+}
 
 
 def test_what_torchrun_tells() -> None:
@@ -308,6 +315,21 @@ def test_who_does_not_come_is_not_waited_for_for_ever() -> None:
 def wait(where: Place) -> None:
     with joined(where, CPU, still=lambda: None, patience=timedelta(0)):
         pytest.fail("nobody else is there")
+
+
+def test_gradients_go_between_gpus_and_words_between_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(meeting.distributed, "init_process_group", lambda *given, **told: asked.append((given, told)))
+    monkeypatch.setattr(meeting.distributed, "destroy_process_group", lambda: asked.append("left"))
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "mine")
+    gpu = torch.device("cuda:0")
+    with joined(place(interface="eth7"), gpu, still=lambda: None) as team:
+        assert (team.rank, team.size) == (0, 1)
+        assert (os.environ["GLOO_SOCKET_IFNAME"], os.environ["NCCL_SOCKET_IFNAME"]) == ("mine", "eth7")
+    assert "NCCL_SOCKET_IFNAME" not in os.environ
+    ((backends,), told), left = asked
+    assert (backends, told["device_id"], told["rank"], told["world_size"]) == ("cpu:gloo,cuda:nccl", gpu, 0, 1)
+    assert left == "left"
 
 
 def test_whoever_is_asked_to_stop_waits_no_longer() -> None:

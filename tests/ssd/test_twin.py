@@ -69,7 +69,7 @@ def distance(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) 
 
 def gradients(network: TwinNetwork, images: torch.Tensor = IMAGES) -> dict[str, npt.NDArray[np.float32]]:
     network.train().zero_grad()
-    torch.autograd.backward(network.objective(images, LABELS).loss)
+    torch.autograd.backward(network.objective(network(images), LABELS).loss)
     return {name: copied(each.grad) for name, each in network.named_parameters()}
 
 

@@ -44,10 +44,8 @@ Run.step = stepping  # type: ignore[method-assign] # in this program alone
 
 def main() -> int:
     packed, done = Packed.open(TOLD["packed"]), list[int]()
-    given = {"base_network": "efficientnet-lite0", "epochs": 6, "mini_batch_size": 5, "use_pretrained_model": 0}
-    options = LocalOptions(
-        processes=TOLD.get("processes", 1), threads=1, loader_threads=1, freeze="base", device="cpu"
-    )
+    given = {"base_network": "efficientnet-lite0", "epochs": 5, "mini_batch_size": 5, "use_pretrained_model": 0}
+    options = LocalOptions(processes=TOLD.get("processes", 1), threads=1, loader_threads=1, freeze="base", device="cpu")
 
     def note(outcome: Outcome) -> None:
         done.append(outcome.updates)
