@@ -34,7 +34,7 @@ class _Helper:
     words: Connection
 
     def failure(self) -> tuple[bool, str] | None:
-        """Return whether it only missed another one, and why it failed; None if it did not."""
+        """Return whether it only missed another one, and why it failed; None if it did not. Its words come once."""
         code = self.process.exitcode
         if not code:
             return None
@@ -42,8 +42,8 @@ class _Helper:
             if self.words.poll():
                 missed, reason = self.words.recv()
                 return bool(missed), str(reason)
-        how = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
-        return False, f"it was ended by {how}" if code < 0 else f"it ended with {how} and no word"
+        known = -code in set(signal.Signals)
+        return False, f"it was ended by {signal.Signals(-code).name if known else f'exit code {code}'}"
 
 
 class Helpers:
@@ -57,19 +57,23 @@ class Helpers:
 
     def __init__(self, helpers: list[_Helper]) -> None:
         self._helpers = helpers
+        self._failures: dict[int, tuple[bool, str]] = {}
 
     def check(self) -> None:
-        """Do nothing as long as all of them run.
+        """Do nothing as long as none has failed; one that only missed another is not to blame.
 
         Raises
         ------
         TrainingError
             If one has failed; with its reason.
         """
-        failures = [(helper.rank, failure) for helper in self._helpers if (failure := helper.failure())]
-        if failures:
-            rank, (_, reason) = min(failures, key=lambda each: each[1][0])
-            raise TrainingError(f"process {rank} of those that train together failed", cause=reason)
+        for helper in self._helpers:
+            failure = None if helper.rank in self._failures else helper.failure()
+            if failure is not None:
+                self._failures[helper.rank] = failure
+        for rank, (missed, reason) in self._failures.items():
+            if not missed:
+                raise TrainingError(f"process {rank} of those that train together failed", cause=reason)
 
     def stop(self) -> None:
         """Ask all of them to stop."""
@@ -100,7 +104,8 @@ class Helpers:
             If there is one; with its reason.
         """
         deadline = time.monotonic() + _GRACE_SECONDS
-        while time.monotonic() < deadline and all(helper.process.is_alive() for helper in self._helpers):
+        while time.monotonic() < deadline and any(helper.process.is_alive() for helper in self._helpers):
+            self.check()
             time.sleep(_LOOK_SECONDS)
         self.check()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from datetime import timedelta
@@ -356,5 +355,35 @@ def test_a_helper_that_fails_is_named_with_its_reason(monkeypatch: pytest.Monkey
         raise GoneError("missed")
     assert (told.value.cause or "").startswith("TypeError: unsupported operand")
     monkeypatch.setattr(helpers, "_GRACE_SECONDS", 0.0)
-    with pytest.raises(GoneError), helped(signal.pause.__class__, first, (), 0.0):
+    with pytest.raises(GoneError), helped(add, first, (), 0.0):
         raise GoneError("missed")
+
+
+class Dead:
+    """A process that ended with an exit code, and its last words."""
+
+    def __init__(self, exitcode: int | None, *words: object) -> None:
+        self.exitcode = exitcode
+        self._words = list(words)
+
+    def is_alive(self) -> bool:
+        return self.exitcode is None
+
+    def poll(self) -> bool:
+        return bool(self._words)
+
+    def recv(self) -> object:
+        return self._words.pop(0)
+
+
+def test_whoever_only_missed_another_is_not_to_blame() -> None:
+    def both(*dead: Dead) -> helpers.Helpers:
+        made: list[Any] = [helpers._Helper(rank, each, each) for rank, each in enumerate(dead, 1)]  # type: ignore[arg-type] # stand-ins
+        return helpers.Helpers(made)
+
+    bereft = both(Dead(1, (True, "one is gone")), Dead(0))
+    for _ in range(2):
+        bereft.find_fault()
+    with pytest.raises(TrainingError, match="process 2 ") as told:
+        both(Dead(1, (True, "one is gone")), Dead(3)).find_fault()
+    assert told.value.cause == "it was ended by exit code 3"
