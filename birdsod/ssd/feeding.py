@@ -47,7 +47,7 @@ def fed(batches: Iterable[Batch], device: torch.device) -> Generator[Fed, None, 
         for batch in batches:
             yield to_device(batch, device)
         return
-    beside = torch.cuda.Stream(device)
+    beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call] # PyTorch's
     waiting: list[tuple[Fed, Callable[[], None]]] = []
     for batch in batches:
         waiting.append(_sent(batch, device, beside))

@@ -32,8 +32,8 @@ class ConvNorm(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the feature map."""
         filtered, norm = self.conv(features), self.norm
-        alone = isinstance(norm, nn.BatchNorm2d) and norm.training and not isinstance(norm, SharedNorm)
-        if alone and len(filtered) * filtered[0, 0].numel() == 1:
+        single = norm.training and len(filtered) * filtered[0, 0].numel() == 1
+        if single and isinstance(norm, nn.BatchNorm2d) and not isinstance(norm, SharedNorm):
             # A batch of one on a map of one cell has no variance of its own.
             means, variances = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
             output = functional.batch_norm(filtered, means, variances, norm.weight, norm.bias, eps=norm.eps)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined] # PyTorch does not mark it as its own
 
 from birdsod.errors import TrainingError
 from birdsod.ssd.team import Team
@@ -36,7 +37,7 @@ class StopError(Exception):
     """The process was asked to stop while it waited for the others."""
 
 
-def meeting_point(place: Place) -> distributed.TCPStore:
+def meeting_point(place: Place) -> TCPStore:
     """Open the place where all processes meet; only the first of all does so.
 
     Parameters
@@ -66,7 +67,7 @@ def joined(
     place: Place,
     device: torch.device,
     *,
-    point: distributed.TCPStore | None = None,
+    point: TCPStore | None = None,
     still: Callable[[], None],
     patience: timedelta = _MEETING,
 ) -> Iterator[Team]:
@@ -110,11 +111,11 @@ def joined(
             distributed.destroy_process_group()
 
 
-def _store(place: Place, *, opens: bool, timeout: timedelta) -> distributed.TCPStore:
-    return distributed.TCPStore(place.address, place.port, is_master=opens, timeout=timeout, wait_for_workers=False)
+def _store(place: Place, *, opens: bool, timeout: timedelta) -> TCPStore:
+    return TCPStore(place.address, place.port, is_master=opens, timeout=timeout, wait_for_workers=False)
 
 
-def _found(place: Place, deadline: float, still: Callable[[], None]) -> distributed.TCPStore:
+def _found(place: Place, deadline: float, still: Callable[[], None]) -> TCPStore:
     if place.rank == 0 and not place.kept:
         return meeting_point(place)
     while True:
@@ -130,7 +131,7 @@ def _found(place: Place, deadline: float, still: Callable[[], None]) -> distribu
             return store
 
 
-def _wait_for_all(place: Place, store: distributed.TCPStore, deadline: float, still: Callable[[], None]) -> None:
+def _wait_for_all(place: Place, store: TCPStore, deadline: float, still: Callable[[], None]) -> None:
     store.set(_key(place.rank), "here")
     others = set(range(place.size)) - {place.rank}
     while others:

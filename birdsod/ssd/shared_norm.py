@@ -25,14 +25,14 @@ class Normalised(NamedTuple):
         This process's part of the map, ``(B, C, H, W)``.
     mean, variance : Tensor
         Of the whole batch, ``(C,)`` float32; the variance is divided by the count itself.
-    count : Tensor
-        Numbers of a channel in the whole batch, a scalar.
+    numbers : Tensor
+        How many there are of a channel in the whole batch, a scalar.
     """
 
     data: torch.Tensor
     mean: torch.Tensor
     variance: torch.Tensor
-    count: torch.Tensor
+    numbers: torch.Tensor
 
 
 def whole_batch_norm(
@@ -63,7 +63,7 @@ def whole_batch_norm(
     Pairwise Algorithm for Computing Sample Variances" (1979).
     """
     mean, variance, count = _statistics(data.detach(), team)
-    made: torch.Tensor = _WholeBatchNorm.apply(data, weight, bias, (mean, variance, count, eps, team))
+    made: torch.Tensor = _WholeBatchNorm.apply(data, weight, bias, (mean, variance, count, eps, team))  # type: ignore[no-untyped-call] # PyTorch's
     return Normalised(made, mean, variance, count)
 
 
@@ -124,7 +124,7 @@ class SharedNorm(nn.BatchNorm2d):
             self.get_buffer("num_batches_tracked").add_(1)
             share = self.momentum or 0.0
             self.get_buffer("running_mean").lerp_(made.mean, share)
-            self.get_buffer("running_var").lerp_(made.variance * (made.count / (made.count - 1)), share)
+            self.get_buffer("running_var").lerp_(made.variance * (made.numbers / (made.numbers - 1)), share)
         return made.data
 
 

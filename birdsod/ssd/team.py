@@ -115,7 +115,7 @@ class Team:
         # One message for all: small ones cost their way more than their content.
         sums = self.total(torch.cat([gradient.flatten() for gradient in gradients]))
         lengths = [gradient.numel() for gradient in gradients]
-        for gradient, part in zip(gradients, sums.split(lengths), strict=True):
+        for gradient, part in zip(gradients, torch.split(sums, lengths), strict=True):
             gradient.copy_(part.view_as(gradient))
 
     def follow(self, tensors: Iterable[torch.Tensor]) -> None:

@@ -19,7 +19,7 @@ from birdsod.ssd.pretrained import go_on_from, start_from
 from birdsod.ssd.recipe import resolve
 from birdsod.ssd.run import Run
 from birdsod.ssd.start import check_start
-from birdsod.ssd.surroundings import device_of, surroundings
+from birdsod.ssd.surroundings import device_of, keep_memory, surroundings
 from birdsod.ssd.team import ALONE
 from birdsod.ssd.validation import Validation
 
@@ -102,6 +102,7 @@ def train(
 
 def _help(place: Place, stop: Callable[[], bool], task: _Task) -> None:
     """Train in a process that another one started."""
+    keep_memory()
     try:
         with joined_at(place, task.options, stop) as (team, device):
             task.work(team, device, Reports(stop=stop), place.local_size)

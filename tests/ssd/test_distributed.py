@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from torch import distributed
 
 import birdsod as bd
 from birdsod import Hyperparameters, LocalOptions
 from birdsod.errors import HyperparameterError, TrainingError
-from birdsod.ssd import helpers, meeting, surroundings
+from birdsod.ssd import helpers
 from birdsod.ssd.assembling import first_place
 from birdsod.ssd.checkpoint import read_checkpoint
 from birdsod.ssd.helpers import helped
@@ -275,7 +276,7 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    monkeypatch.setattr(surroundings.torch, "empty", lambda *_, **__: None)
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
     second = place(rank=1, size=2, local_rank=1, local_size=2)
     assert device_of(LocalOptions(), second) == torch.device("cuda:1")
     assert chosen == [torch.device("cuda:1")]
@@ -318,8 +319,8 @@ def wait(where: Place) -> None:
 
 def test_gradients_go_between_gpus_and_words_between_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(meeting.distributed, "init_process_group", lambda *given, **told: asked.append((given, told)))
-    monkeypatch.setattr(meeting.distributed, "destroy_process_group", lambda: asked.append("left"))
+    monkeypatch.setattr(distributed, "init_process_group", lambda *given, **told: asked.append((given, told)))
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: asked.append("left"))
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "mine")
     gpu = torch.device("cuda:0")
     with joined(place(interface="eth7"), gpu, still=lambda: None) as team:

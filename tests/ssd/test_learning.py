@@ -44,6 +44,10 @@ def real(*, settled: bool = False) -> Any:
     return network.train()
 
 
+def norm_of(channels: int) -> Any:
+    return nn.Sequential(nn.BatchNorm2d(channels))
+
+
 def batch(seed: int = 0) -> Fed:
     noise = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (5, 64, 64, 3), dtype=torch.uint8, generator=noise).permute(0, 3, 1, 2)
@@ -98,7 +102,7 @@ def test_no_part_is_empty() -> None:
 
 
 def test_norms_of_a_team_of_one_are_pytorchs() -> None:
-    plain, shared = nn.Sequential(nn.BatchNorm2d(3)), nn.Sequential(nn.BatchNorm2d(3))
+    plain, shared = norm_of(3), norm_of(3)
     share_norms(shared, ALONE)
     assert list(plain.state_dict()) == list(shared.state_dict())
     made = []
@@ -118,7 +122,7 @@ def test_norms_of_a_team_of_one_are_pytorchs() -> None:
 
 
 def test_half_precision_maps_are_normalised_in_single() -> None:
-    norm = nn.Sequential(nn.BatchNorm2d(3))
+    norm = norm_of(3)
     share_norms(norm, ALONE)
     images = torch.randn(4, 3, 5, 6).bfloat16().requires_grad_()
     answer = norm(images)

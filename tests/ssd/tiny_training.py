@@ -28,7 +28,8 @@ spec.loader.exec_module(conftest)
 TOLD: dict[str, Any] = json.loads(sys.argv[1])
 # Processes that are started import this program, and so do the same.
 torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign] # in this program alone
-training.build_network = lambda _, num_classes, **__: conftest.Tiny(num_classes).double()  # type: ignore[assignment, misc] # the same
+PATCHED: Any = training
+PATCHED.build_network = lambda _, num_classes, **__: conftest.Tiny(num_classes).double()
 step = Run.step
 
 
@@ -39,12 +40,17 @@ def stepping(run: Run, batch: Any) -> None:
     step(run, batch)
 
 
-Run.step = stepping  # type: ignore[method-assign] # in this program alone
+Run.step = stepping  # type: ignore[method-assign, assignment] # in this program alone
 
 
 def main() -> int:
     packed, done = Packed.open(TOLD["packed"]), list[int]()
-    given = {"base_network": "efficientnet-lite0", "epochs": 5, "mini_batch_size": 5, "use_pretrained_model": 0}
+    given: dict[str, Any] = {
+        "base_network": "efficientnet-lite0",
+        "epochs": 5,
+        "mini_batch_size": 5,
+        "use_pretrained_model": 0,
+    }
     options = LocalOptions(processes=TOLD.get("processes", 1), threads=1, loader_threads=1, freeze="base", device="cpu")
 
     def note(outcome: Outcome) -> None:
