@@ -14,8 +14,9 @@ import numpy as np
 
 from birdsod._files import appearing
 from birdsod.classes import ClassTable
-from birdsod.errors import ArtifactError, DatasetError, MissingDependencyError
+from birdsod.errors import ArtifactError, DatasetError, HyperparameterError, MissingDependencyError
 from birdsod.ssd._members import check_members, read_members
+from birdsod.ssd.detection import DetectionSettings
 
 if TYPE_CHECKING:
     import os
@@ -156,6 +157,22 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     return artifact_of(*read_members(file, wanted=MEMBERS), file)
 
 
+def detection_settings(
+    artifact: Artifact, path: str | os.PathLike[str]
+) -> tuple[Hyperparameters, DetectionSettings]:
+    """Return the hyperparameters, and what they say about detection."""
+    try:
+        params, topk = artifact.parameters, int(artifact.hyperparameters.get("nms_topk", NMS_TOPK))
+        return params, DetectionSettings(nms_threshold=params.nms_threshold, nms_topk=topk)
+    except HyperparameterError as error:
+        raise ArtifactError(f"hyperparams.json is malformed: {error}", path=path) from error
+    except ValueError as error:
+        value = artifact.hyperparameters["nms_topk"]
+        raise ArtifactError(
+            "hyperparams.json is malformed: nms_topk is no whole number", path=path, value=value
+        ) from error
+
+
 def is_member(name: str) -> bool:
     """Tell whether a file of an archive is looked at: of this format, or of MXNet's."""
     return name in MEMBERS or name.endswith((".params", "-symbol.json"))
@@ -228,7 +245,7 @@ def _safetensors() -> Any:  # noqa: ANN401 - a module
     try:
         import safetensors.numpy
     except ImportError as error:
-        raise MissingDependencyError("safetensors is not installed", cure="pip install 'birdsod[local]'") from error
+        raise MissingDependencyError("safetensors is not installed", cure="pip install 'birdsod[serve]'") from error
     return safetensors
 
 

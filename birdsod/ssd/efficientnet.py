@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from birdsod.ssd.efficientnet_stages import EPSILON, STEM_CHANNELS, TAPS, blocks, same_padding
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from birdsod.ssd.efficientnet_stages import Block
 
 __all__ = ["EfficientNetLite0"]
-
-# The published weights were trained with TensorFlow, whose epsilon this is.
-_EPSILON = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    repeats: int
-    kernel: int
-    stride: int
-    expansion: int
-    channels: int
-
-
-_STAGES = (
-    _Stage(1, 3, 1, 1, 16),
-    _Stage(2, 3, 2, 6, 24),
-    _Stage(2, 5, 2, 6, 40),
-    _Stage(3, 3, 2, 6, 80),
-    _Stage(3, 5, 1, 6, 112),
-    _Stage(4, 5, 2, 6, 192),
-    _Stage(1, 3, 1, 6, 320),
-)
-_STEM_CHANNELS = 32
-
 
 class SameConv2d(nn.Conv2d):
     """A convolution without bias, padded as TensorFlow's 'same': the odd pixel goes to the right and the bottom."""
@@ -52,7 +28,7 @@ class SameConv2d(nn.Conv2d):
     def convolve(self, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """Convolve with other numbers in place of this module's own."""
         down, across = (
-            max((-(-size // step) - 1) * step + kernel - size, 0)
+            sum(same_padding(size, kernel, step))
             for size, step, kernel in zip(features.shape[2:], self.stride, self.kernel_size, strict=True)
         )
         if down % 2 or across % 2:
@@ -80,18 +56,18 @@ def _settled(norm: nn.BatchNorm2d) -> bool:
 class _Block(nn.Module):
     """A mobile inverted bottleneck: widen, filter each channel, narrow; added to its input where the shapes agree."""
 
-    def __init__(self, inputs: int, stage: _Stage, *, stride: int) -> None:
+    def __init__(self, block: Block) -> None:
         super().__init__()
-        wide = inputs * stage.expansion
+        stage, wide = block.stage, block.wide
         if stage.expansion > 1:
-            self._expand_conv = SameConv2d(inputs, wide, 1)
-            self._bn0 = nn.BatchNorm2d(wide, eps=_EPSILON)
-        self._depthwise_conv = SameConv2d(wide, wide, stage.kernel, stride=stride, groups=wide)
-        self._bn1 = nn.BatchNorm2d(wide, eps=_EPSILON)
+            self._expand_conv = SameConv2d(block.inputs, wide, 1)
+            self._bn0 = nn.BatchNorm2d(wide, eps=EPSILON)
+        self._depthwise_conv = SameConv2d(wide, wide, stage.kernel, stride=block.stride, groups=wide)
+        self._bn1 = nn.BatchNorm2d(wide, eps=EPSILON)
         self._project_conv = SameConv2d(wide, stage.channels, 1)
-        self._bn2 = nn.BatchNorm2d(stage.channels, eps=_EPSILON)
+        self._bn2 = nn.BatchNorm2d(stage.channels, eps=EPSILON)
         self._expands = stage.expansion > 1
-        self._adds = stride == 1 and inputs == stage.channels
+        self._adds = block.adds
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the block's output."""
@@ -116,14 +92,14 @@ class EfficientNetLite0(nn.Module):
     (17, (11, 16), (112, 320))
     """
 
-    taps: tuple[int, ...] = (11, 16)
+    taps: tuple[int, ...] = TAPS
     tap_channels: tuple[int, ...] = (112, 320)
 
     def __init__(self) -> None:
         super().__init__()
-        self._conv_stem = SameConv2d(3, _STEM_CHANNELS, 3, stride=2)
-        self._bn0 = nn.BatchNorm2d(_STEM_CHANNELS, eps=_EPSILON)
-        self._blocks = nn.ModuleList(_blocks())
+        self._conv_stem = SameConv2d(3, STEM_CHANNELS, 3, stride=2)
+        self._bn0 = nn.BatchNorm2d(STEM_CHANNELS, eps=EPSILON)
+        self._blocks = nn.ModuleList(map(_Block, blocks()))
 
     @property
     def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
@@ -163,11 +139,3 @@ class EfficientNetLite0(nn.Module):
         """
         cells = [-(-size // stride) for stride in (16, 32)]
         return [(count, count) for count in cells]
-
-
-def _blocks() -> Iterator[_Block]:
-    inputs = _STEM_CHANNELS
-    for stage in _STAGES:
-        for repeat in range(stage.repeats):
-            yield _Block(inputs, stage, stride=stage.stride if repeat == 0 else 1)
-            inputs = stage.channels

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from birdsod.errors import ArtifactError
 from birdsod.ssd.anchors import multibox_prior
+from birdsod.ssd.graph_dispatch import dispatch, refused
 from birdsod.ssd.shared_norm import Normalised, whole_batch_norm
 from birdsod.ssd.team import ALONE
 
@@ -53,24 +53,7 @@ def compute(node: Node, inputs: Tensors) -> torch.Tensor:
     ArtifactError
         If the operator, or one of its options, is not known here, or the inputs do not fit; the node is named.
     """
-    operator = OPERATORS.get(node.op)
-    if operator is None:
-        cure = f"known are {', '.join(sorted(OPERATORS))}"
-        raise ArtifactError(f"node {node.name!r} has an operator that no detector uses", value=node.op, cure=cure)
-    try:
-        return operator(node, inputs)
-    except (RuntimeError, IndexError, ValueError, TypeError, ArithmeticError) as error:
-        if isinstance(error, ArtifactError):
-            raise
-        shapes = [tuple(each.shape) for each in inputs]
-        message = f"node {node.name!r} ({node.op}) cannot be computed from its inputs"
-        raise ArtifactError(message, value=shapes, cause=str(error).splitlines()[0]) from error
-
-
-def _refuse(node: Node, name: str) -> ArtifactError:
-    return ArtifactError(
-        f"node {node.name!r} ({node.op}): {name} has a value that is not known here", value=node.attributes.get(name)
-    )
+    return dispatch(OPERATORS, node, inputs)
 
 
 def _same(node: Node, inputs: Tensors) -> torch.Tensor:
@@ -80,7 +63,7 @@ def _same(node: Node, inputs: Tensors) -> torch.Tensor:
 
 def _batch_norm(node: Node, inputs: Tensors) -> torch.Tensor:
     if node.integer("axis", 1) != 1:
-        raise _refuse(node, "axis")
+        raise refused(node, "axis")
     data, gamma, beta, mean, variance = inputs
     scale = None if node.flag("fix_gamma", default=True) else gamma
     return functional.batch_norm(data, mean, variance, scale, beta, training=False, eps=node.number("eps", 1e-3))
@@ -136,7 +119,7 @@ def _own_batch_norm(data: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor,
 
 def _convolution(node: Node, inputs: Tensors) -> torch.Tensor:
     if len(node.integers("kernel", ())) != _PLANE:
-        raise _refuse(node, "kernel")
+        raise refused(node, "kernel")
     bias = None if node.flag("no_bias", default=False) else inputs[2]
     return functional.conv2d(
         inputs[0],
@@ -152,7 +135,7 @@ def _convolution(node: Node, inputs: Tensors) -> torch.Tensor:
 def _activation(node: Node, inputs: Tensors) -> torch.Tensor:
     kind = node.text("act_type", "relu" if node.op == "relu" else "")
     if kind not in _ACTIVATIONS:
-        raise _refuse(node, "act_type")
+        raise refused(node, "act_type")
     return _ACTIVATIONS[kind](inputs[0])
 
 
@@ -163,12 +146,12 @@ def _pooling(node: Node, inputs: Tensors) -> torch.Tensor:
         return data.amax((2, 3), keepdim=True) if kind == "max" else data.mean((2, 3), keepdim=True)
     kernel, stride, pad = (node.integers(name, default) for name, default in _WINDOW.items())
     if convention not in {"valid", "full"}:
-        raise _refuse(node, "pooling_convention")
+        raise refused(node, "pooling_convention")
     if kind == "max":
         return functional.max_pool2d(_reaching(data, kernel, stride, pad, full=convention == "full"), kernel, stride)
     if kind == "avg" and convention == "valid":
         return functional.avg_pool2d(data, kernel, stride, pad)
-    raise _refuse(node, "pool_type")
+    raise refused(node, "pool_type")
 
 
 _WINDOW = {"kernel": (1, 1), "stride": (1, 1), "pad": (0, 0)}
@@ -216,13 +199,13 @@ def _concat(node: Node, inputs: Tensors) -> torch.Tensor:
 def _reshape(node: Node, inputs: Tensors) -> torch.Tensor:
     shape = node.integers("shape", ())
     if not shape or min(shape) < -1 or node.flag("reverse", default=False):
-        raise _refuse(node, "shape")
+        raise refused(node, "shape")
     return inputs[0].reshape([inputs[0].shape[place] if size == 0 else size for place, size in enumerate(shape)])
 
 
 def _softmax(node: Node, inputs: Tensors) -> torch.Tensor:
     if node.number("temperature", 1.0) != 1.0:
-        raise _refuse(node, "temperature")
+        raise refused(node, "temperature")
     return inputs[0].softmax(node.integer("axis", -1))
 
 
@@ -234,7 +217,7 @@ def _softmax_output(node: Node, inputs: Tensors) -> torch.Tensor:
 def _l2_normalization(node: Node, inputs: Tensors) -> torch.Tensor:
     axes = _NORMS.get(node.text("mode", "instance"))
     if axes is None:
-        raise _refuse(node, "mode")
+        raise refused(node, "mode")
     squares = inputs[0].square().sum(axes, keepdim=True)
     return inputs[0] / (squares + node.number("eps", 1e-10)).sqrt()
 

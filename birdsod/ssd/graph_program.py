@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    import torch
-
     from birdsod.mxnet import Graph, Node
 
-    Operator = Callable[[Node, Sequence[torch.Tensor]], torch.Tensor]
-
 __all__ = ["Program"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +59,25 @@ class Program:
         return cls(graph.nodes, tuple(outputs), order, last_use)
 
     def run(
-        self, given: Mapping[int, torch.Tensor], parameter: Callable[[str], torch.Tensor], compute: Operator
-    ) -> list[torch.Tensor]:
-        """Compute the wanted nodes.
+        self, given: Mapping[int, T], parameter: Callable[[str], T], compute: Callable[[Node, Sequence[T]], T]
+    ) -> list[T]:
+        """Compute the wanted nodes, out of tensors or of what else stands for maps.
 
         Parameters
         ----------
-        given : mapping of int to Tensor
+        given : mapping of int to object
             What is known, by number of the node; the image data at least.
         parameter : callable
-            Returns the tensor of a variable by its name.
+            Returns what a variable is, by its name.
         compute : callable
             Returns what a node makes of its inputs.
 
         Returns
         -------
-        list of Tensor
+        list of object
             In the order of the outputs.
         """
-        made: dict[int, torch.Tensor] = {}
+        made: dict[int, T] = {}
         for number in self.order:
             node = self.nodes[number]
             if number in given:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
-    import torch
 
     from birdsod.classes import ClassTable
     from birdsod.hyperparameters import Hyperparameters
@@ -38,7 +37,7 @@ _BATCH = 16
 
 
 class Network(Protocol):
-    """What a model runs: its own network, or one that MXNet saved."""
+    """What a model runs, in whichever runtime; threads may share it."""
 
     @property
     def image_shape(self) -> int:
@@ -46,11 +45,11 @@ class Network(Protocol):
         ...
 
     @property
-    def anchors(self) -> torch.Tensor:
+    def anchors(self) -> Float32Array:
         """Relative corners, ``(N, 4)``."""
         ...
 
-    def answer(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def answer(self, images: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Return class probabilities ``(B, classes + 1, N)`` and offsets ``(B, 4 * N)``."""
         ...
 
@@ -90,7 +89,7 @@ class Model:
         self._hyperparameters = hyperparameters
         self._input_mean = input_mean
         self._source = source
-        self._anchors: Float32Array = network.anchors.cpu().numpy()
+        self._anchors = network.anchors
 
     @property
     def classes(self) -> ClassTable:
@@ -200,7 +199,7 @@ class Model:
         edge = self.image_shape
         if pixels.ndim != 4 or pixels.shape[1:] != (3, edge, edge):  # noqa: PLR2004 - (B, 3, H, W)
             raise InputError(f"a batch has the shape (B, 3, {edge}, {edge})", value=pixels.shape)
-        probabilities, offsets = self._run(pixels)
+        probabilities, offsets = self._network.answer(pixels)
         return multibox_detection(probabilities, offsets, self._anchors, **asdict(self._settings))
 
     # The argument is called format as those of pandas and Pillow are.
@@ -228,14 +227,6 @@ class Model:
         if self._source is None:
             raise ArtifactError("this model came from no archive", path=path, cure="open one with load_model")
         return save_again(self._source, path, format)
-
-    def _run(self, pixels: Float32Array) -> tuple[Float32Array, Float32Array]:
-        import torch
-
-        with torch.inference_mode():
-            images = torch.from_numpy(pixels).to(self._network.anchors.device)
-            probabilities, offsets = self._network.answer(images)
-            return probabilities.cpu().numpy(), offsets.cpu().numpy()
 
     def _centred(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | Float32Array:
         if not any(self._input_mean):

@@ -31,6 +31,7 @@ from birdsod.ssd import convert, load_model, save_artifact, save_mxnet_artifact
 from birdsod.ssd.building import build_network
 from birdsod.ssd.detection import DetectionSettings
 from birdsod.ssd.model import Model
+from birdsod.ssd.torch_network import TorchNetwork
 from birdsod.ssd.training_graph import training_graph
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mxnet_ssd"
@@ -129,7 +130,7 @@ def test_a_network_of_our_own_is_not_written_for_mxnet(tmp_path: Path) -> None:
     assert model.save(tmp_path / "again.tar.gz").read_bytes() == path.read_bytes()
     assert run("convert", path, tmp_path / "folder", "--format", "safetensors").exit_code == 0
     assert convert(tmp_path / "folder", tmp_path / "back.tgz").read_bytes() == path.read_bytes()
-    bare = Model(network, TABLE, DetectionSettings())
+    bare = Model(TorchNetwork(network), TABLE, DetectionSettings())
     with pytest.raises(ArtifactError, match="came from no archive"):
         bare.save(tmp_path / "bare.tar.gz")
 
