@@ -12,7 +12,7 @@ from birdsod.errors import MissingDependencyError
 from birdsod.ssd.onnx.outputs import IMAGES, RESERVED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
     from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
@@ -51,6 +51,8 @@ class GraphWriter:
     ----------
     image_shape : int
         Edge of the square images in pixels.
+    prefix : str, optional
+        How the names of all that is written begin.
 
     Attributes
     ----------
@@ -71,8 +73,9 @@ class GraphWriter:
     (['halved'], ['Mul', 'Identity'])
     """
 
-    def __init__(self, image_shape: int) -> None:
+    def __init__(self, image_shape: int, prefix: str = "") -> None:
         require_onnx()
+        self._prefix = prefix
         self.images = Value(IMAGES, (1, 3, image_shape, image_shape))
         self._names = set(RESERVED)
         self._nodes: list[NodeProto] = []
@@ -106,15 +109,29 @@ class GraphWriter:
         ValueError
             If the shape is none of a map, or beyond any memory.
         """
+        return self._nodes_of(op, inputs, shape, [name or op.lower()], attributes)[0]
+
+    def pair(self, op: str, inputs: Sequence[Value | None], shape: Sequence[int], **attributes: object) -> list[Value]:
+        """Write a node that makes two values of one shape, and return both; the rest is as in :meth:`node`."""
+        return self._nodes_of(op, inputs, shape, [op.lower(), f"{op.lower()}_second"], attributes)
+
+    def _nodes_of(
+        self,
+        op: str,
+        inputs: Sequence[Value | None],
+        shape: Sequence[int],
+        outputs: Sequence[str],
+        attributes: Mapping[str, object],
+    ) -> list[Value]:
         from onnx import helper
 
-        size = math.prod(shape)
-        if not 0 < size <= _MOST_NUMBERS or min(shape, default=1) < 1:
+        if not 0 < math.prod(shape) <= _MOST_NUMBERS or min(shape, default=1) < 1:
             message = f"a map of the shape {tuple(shape)}"
             raise ValueError(message)
-        made = Value(self._fresh(name or op.lower()), tuple(shape))
+        made = [Value(self._fresh(each), tuple(shape)) for each in outputs]
         names = [self._stored(each) if each else "" for each in inputs]
-        self._nodes.append(helper.make_node(op, names, [made.name], name=made.name, **attributes))
+        results = [each.name for each in made]
+        self._nodes.append(helper.make_node(op, names, results, name=results[0], **attributes))
         return made
 
     def graph(self, outputs: dict[str, Value]) -> GraphProto:
@@ -143,9 +160,10 @@ class GraphWriter:
         return value.name
 
     def _fresh(self, name: str) -> str:
-        found, number = name, 1
+        whole = self._prefix + name
+        found, number = whole, 1
         while found in self._names:
-            found, number = f"{name}_{number}", number + 1
+            found, number = f"{whole}_{number}", number + 1
         self._names.add(found)
         return found
 
