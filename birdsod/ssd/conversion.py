@@ -1,30 +1,38 @@
-"""Model archives written anew: as an archive or a folder, and as their own format wants them."""
+"""Models written anew: as an archive, a folder or an ONNX file, and as their own format wants them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from birdsod._files import write_bytes
-from birdsod.errors import ArtifactError
-from birdsod.ssd._members import read_matching
-from birdsod.ssd.artifact import WEIGHTS, Artifact, artifact_members, artifact_of, is_member, write_archive
-from birdsod.ssd.mxnet_artifact import MXNetArtifact, holds_mxnet, mxnet_artifact
+from birdsod.errors import ArtifactError, InputError
+from birdsod.ssd.artifact import Artifact, artifact_members, write_archive
+from birdsod.ssd.mxnet_artifact import MXNetArtifact
 from birdsod.ssd.mxnet_writing import mxnet_members
+from birdsod.ssd.onnx.building import onnx_artifact
+from birdsod.ssd.onnx.detecting import with_detection
+from birdsod.ssd.onnx.model_file import OnnxArtifact
+from birdsod.ssd.opening import SUFFIX, read_model
 
 if TYPE_CHECKING:
-    import os
+    from birdsod.ssd.opening import AnyArtifact
 
 __all__ = ["ModelFormat", "convert", "save_again"]
 
-ModelFormat = Literal["mxnet", "safetensors"]
+ModelFormat = Literal["mxnet", "onnx", "safetensors"]
 _ARCHIVES = (".tar.gz", ".tgz")
 
 
 def convert(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], *, model_format: ModelFormat | None = None
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    model_format: ModelFormat | None = None,
+    nms: bool = False,
 ) -> Path:
-    """Write a model archive, or the folder into which one was unpacked, anew.
+    """Write a model archive, or the folder into which one was unpacked, anew; or as one ONNX file.
 
     An archive of MXNet gets the shape that the built-in algorithm's container expects: the last epoch alone, and a
     graph of training, built anew after a graph of deployment where that is one of the known networks. No byte of the
@@ -33,11 +41,14 @@ def convert(
     Parameters
     ----------
     source : path-like
-        An archive or a folder.
+        An archive, a folder or an ``.onnx`` file of birdsod's; on this machine, or ``s3://bucket/key``.
     target : path-like
-        A name that ends in ``.tar.gz`` or ``.tgz`` for an archive, another for a new folder.
-    model_format : {"mxnet", "safetensors"}, optional
-        What it must be; a model of the one does not become one of the other.
+        A name that ends in ``.tar.gz`` or ``.tgz`` for an archive, in ``.onnx`` for ONNX, another for a new folder.
+    model_format : {"mxnet", "onnx", "safetensors"}, optional
+        What it must be; by default ONNX for a name that ends so, else what it was. Any model becomes ONNX; otherwise
+        a model of the one format does not become one of the other.
+    nms : bool, default False
+        For ONNX: suppress inside, so that the model answers with boxes.
 
     Returns
     -------
@@ -49,32 +60,65 @@ def convert(
     ArtifactError
         If the source is malformed, has another format, or its graph cannot be one of training; if the target is a
         folder that is there already.
+    InputError
+        If suppression is asked for in another format than ONNX.
     """
-    file = Path(source)
-    members, ignored = read_matching(file, is_member)
-    if WEIGHTS not in members and holds_mxnet(members):
-        return save_again(mxnet_artifact(members, ignored, file), target, model_format)
-    return save_again(artifact_of(members, ignored, file), target, model_format)
+    return save_again(read_model(source), target, model_format, nms=nms, origin=source)
 
 
 def save_again(
-    model: Artifact | MXNetArtifact, path: str | os.PathLike[str], model_format: ModelFormat | None = None
+    model: AnyArtifact,
+    path: str | os.PathLike[str],
+    model_format: ModelFormat | None = None,
+    *,
+    nms: bool = False,
+    origin: str | os.PathLike[str] | None = None,
+    image_shape: int | None = None,
 ) -> Path:
-    """Write what an archive held."""
-    own: ModelFormat = "mxnet" if isinstance(model, MXNetArtifact) else "safetensors"
-    if model_format not in {None, own}:
+    """Write what was read; ``origin`` names it in errors."""
+    target, own = Path(path), _format_of(model)
+    wanted = model_format or ("onnx" if target.suffix == SUFFIX else own)
+    if (target.suffix == SUFFIX) != (wanted == "onnx"):
+        message = f"a name that ends in {SUFFIX} is that of an ONNX file, and of nothing else"
+        raise ArtifactError(message, path=path, value=wanted, cure="choose the name, or the format, that fits")
+    if wanted == "onnx":
+        made = model if isinstance(model, OnnxArtifact) else onnx_artifact(model, origin or path, image_shape=image_shape)
+        return _write_onnx(made, target, nms=nms)
+    if nms:
+        raise InputError("suppression is a part of ONNX files alone", value=wanted, cure="write it as onnx")
+    if isinstance(model, OnnxArtifact) or wanted != own:
         raise _refused(own, path)
+    return _write_members(model, target)
+
+
+def _format_of(model: AnyArtifact) -> ModelFormat:
+    if isinstance(model, OnnxArtifact):
+        return "onnx"
+    return "mxnet" if isinstance(model, MXNetArtifact) else "safetensors"
+
+
+def _write_onnx(made: OnnxArtifact, target: Path, *, nms: bool) -> Path:
+    model = with_detection(made) if nms else made.model
+    write_bytes(target, model.SerializeToString(deterministic=True))
+    return target
+
+
+def _write_members(model: Artifact | MXNetArtifact, target: Path) -> Path:
     try:
         members = mxnet_members(model) if isinstance(model, MXNetArtifact) else artifact_members(model)
     except ArtifactError as error:
-        error.path = error.path or str(path)
+        error.path = error.path or str(target)
         raise
-    if Path(path).name.endswith(_ARCHIVES):
-        return write_archive(path, members)
-    return _write_folder(Path(path), members)
+    if target.name.endswith(_ARCHIVES):
+        return write_archive(target, members)
+    return _write_folder(target, members)
 
 
 def _refused(own: ModelFormat, path: str | os.PathLike[str]) -> ArtifactError:
+    if own == "onnx":
+        cause = "batch normalisation is a part of its convolutions: what training learned is not in it any more"
+        cure = "convert the archive that it was made from"
+        return ArtifactError("an ONNX file becomes no archive", path=path, value=own, cause=cause, cure=cure)
     if own == "mxnet":
         cure = "save it as mxnet"
         return ArtifactError("a graph of MXNet is not written as safetensors", path=path, value=own, cure=cure)

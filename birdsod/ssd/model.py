@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from birdsod.classes import ClassTable
     from birdsod.hyperparameters import Hyperparameters
     from birdsod.image import ImageSource
-    from birdsod.ssd.artifact import Artifact
     from birdsod.ssd.conversion import ModelFormat
     from birdsod.ssd.detection import DetectionSettings
-    from birdsod.ssd.mxnet_artifact import MXNetArtifact
+    from birdsod.ssd.opening import AnyArtifact
 
     Float32Array = npt.NDArray[np.float32]
 
@@ -69,8 +68,8 @@ class Model:
         What it was trained with, where that is known.
     input_mean : tuple of float, default (0, 0, 0)
         What the network wants subtracted from red, green and blue.
-    source : Artifact or MXNetArtifact, optional
-        The archive that it came from, which :meth:`save` writes anew.
+    source : Artifact, MXNetArtifact or OnnxArtifact, optional
+        What it came from, which :meth:`save` writes anew.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Model:
         *,
         hyperparameters: Hyperparameters | None = None,
         input_mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
-        source: Artifact | MXNetArtifact | None = None,
+        source: AnyArtifact | None = None,
     ) -> None:
         self._network = network
         self._classes = classes
@@ -203,15 +202,23 @@ class Model:
         return multibox_detection(probabilities, offsets, self._anchors, **asdict(self._settings))
 
     # The argument is called format as those of pandas and Pillow are.
-    def save(self, path: str | os.PathLike[str], format: ModelFormat | None = None) -> Path:  # noqa: A002 - see above
-        """Write the model anew, with its own parameters and, if it is MXNet's, its own graph.
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        format: ModelFormat | None = None,  # noqa: A002 - see above
+        *,
+        nms: bool = False,
+    ) -> Path:
+        """Write the model anew, with its own parameters and, if it is MXNet's, its own graph; or as ONNX.
 
         Parameters
         ----------
         path : path-like
-            A name that ends in ``.tar.gz`` or ``.tgz`` for an archive, another for a new folder.
-        format : {"mxnet", "safetensors"}, optional
-            What it must be; by default, and at all, what it was.
+            A name that ends in ``.tar.gz`` or ``.tgz`` for an archive, in ``.onnx`` for ONNX, another for a new folder.
+        format : {"mxnet", "onnx", "safetensors"}, optional
+            What it must be; by default ONNX for a name that ends so, else what it was. Any model becomes ONNX.
+        nms : bool, default False
+            For ONNX: suppress inside, so that the model answers with boxes.
 
         Returns
         -------
@@ -221,12 +228,14 @@ class Model:
         ------
         ArtifactError
             If the model did not come from an archive, or cannot have that format.
+        InputError
+            If suppression is asked for in another format than ONNX.
         """
         from birdsod.ssd.conversion import save_again
 
         if self._source is None:
             raise ArtifactError("this model came from no archive", path=path, cure="open one with load_model")
-        return save_again(self._source, path, format)
+        return save_again(self._source, path, format, nms=nms, image_shape=self.image_shape)
 
     def _centred(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | Float32Array:
         if not any(self._input_mean):

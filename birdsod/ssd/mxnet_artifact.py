@@ -46,8 +46,8 @@ class MXNetArtifact:
 
     Parameters
     ----------
-    file : Path
-        The archive.
+    file : Path or str
+        The archive; its address where it lies far away.
     graph : Graph
         The network.
     arrays : mapping of str to ndarray
@@ -60,7 +60,7 @@ class MXNetArtifact:
         Files which were not used.
     """
 
-    file: Path
+    file: Path | str
     graph: Graph
     arrays: Mapping[str, npt.NDArray[np.generic] | SparseArray]
     hyperparameters: Mapping[str, str]
