@@ -15,6 +15,7 @@ from birdsod.ssd.onnx.building import onnx_artifact
 from birdsod.ssd.onnx.detecting import with_detection
 from birdsod.ssd.onnx.model_file import OnnxArtifact
 from birdsod.ssd.opening import SUFFIX, read_model
+from birdsod.ssd.twin_archive import as_safetensors
 
 if TYPE_CHECKING:
     from birdsod.ssd.opening import AnyArtifact
@@ -45,8 +46,9 @@ def convert(
     target : path-like
         A name that ends in ``.tar.gz`` or ``.tgz`` for an archive, in ``.onnx`` for ONNX, another for a new folder.
     model_format : {"mxnet", "onnx", "safetensors"}, optional
-        What it must be; by default ONNX for a name that ends so, else what it was. Any model becomes ONNX; otherwise
-        a model of the one format does not become one of the other.
+        What it must be; by default ONNX for a name that ends so, else what it was. Any model becomes ONNX; of the
+        others, a known network of the built-in algorithm may be either, EfficientNet-Lite0 is safetensors. What was
+        read from safetensors and has a network of the algorithm's is written as mxnet by default.
     nms : bool, default False
         For ONNX: suppress inside, so that the model answers with boxes.
 
@@ -86,9 +88,9 @@ def save_again(
         return _write_onnx(made, target, nms=nms)
     if nms:
         raise InputError("suppression is a part of ONNX files alone", value=wanted, cure="write it as onnx")
-    if isinstance(model, OnnxArtifact) or wanted != own:
+    if isinstance(model, OnnxArtifact) or (wanted, own) == ("mxnet", "safetensors"):
         raise _refused(own, path)
-    return _write_members(model, target)
+    return _write_members(model, target, wanted)
 
 
 def _format_of(model: AnyArtifact) -> ModelFormat:
@@ -103,9 +105,9 @@ def _write_onnx(made: OnnxArtifact, target: Path, *, nms: bool) -> Path:
     return target
 
 
-def _write_members(model: Artifact | MXNetArtifact, target: Path) -> Path:
+def _write_members(model: Artifact | MXNetArtifact, target: Path, wanted: ModelFormat) -> Path:
     try:
-        members = mxnet_members(model) if isinstance(model, MXNetArtifact) else artifact_members(model)
+        members = _members(model, wanted)
     except ArtifactError as error:
         error.path = error.path or str(target)
         raise
@@ -114,14 +116,17 @@ def _write_members(model: Artifact | MXNetArtifact, target: Path) -> Path:
     return _write_folder(target, members)
 
 
+def _members(model: Artifact | MXNetArtifact, wanted: ModelFormat) -> dict[str, bytes]:
+    if isinstance(model, Artifact):
+        return artifact_members(model)
+    return artifact_members(as_safetensors(model)) if wanted == "safetensors" else mxnet_members(model)
+
+
 def _refused(own: ModelFormat, path: str | os.PathLike[str]) -> ArtifactError:
     if own == "onnx":
         cause = "batch normalisation is a part of its convolutions: what training learned is not in it any more"
         cure = "convert the archive that it was made from"
         return ArtifactError("an ONNX file becomes no archive", path=path, value=own, cause=cause, cure=cure)
-    if own == "mxnet":
-        cure = "save it as mxnet"
-        return ArtifactError("a graph of MXNet is not written as safetensors", path=path, value=own, cure=cure)
     cause = "its network, EfficientNet-Lite0, is none that the built-in algorithm has"
     cure = "save it as safetensors, or train resnet-50 or vgg-16 with the built-in algorithm"
     return ArtifactError("this model cannot be written for MXNet", path=path, value=own, cause=cause, cure=cure)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, npt.NDArray[np.generic]]
 
-__all__ = ["check_parameters", "mxnet_members", "save_mxnet_artifact"]
+__all__ = ["check_parameters", "known_graph", "mxnet_members", "save_mxnet_artifact"]
 
 _PREFIX = "model_algo_1"
 _SHOWN = 5
@@ -73,7 +73,7 @@ def save_mxnet_artifact(
     """
     values = {"nms_topk": str(NMS_TOPK), **params.to_request(), **(extra or {})}
     try:
-        graph = _graph(params, int(values["nms_topk"]))
+        graph = known_graph(params, int(values["nms_topk"]))
         check_parameters(graph, arrays)
         _check_classes(classes, params.num_classes)
     except ArtifactError as error:
@@ -112,7 +112,8 @@ def _check_classes(classes: ClassTable | None, count: int) -> None:
         raise ArtifactError(message, value=len(classes))
 
 
-def _graph(params: Hyperparameters, topk: int) -> Graph:
+def known_graph(params: Hyperparameters, topk: int) -> Graph:
+    """Return the graph of training that hyperparameters of the built-in algorithm tell."""
     if params.base_network not in {"resnet-50", "vgg-16"}:
         cause = "the built-in algorithm knows resnet-50 and vgg-16 only"
         cure = "save it as safetensors, or train one of these networks"

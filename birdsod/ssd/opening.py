@@ -12,6 +12,8 @@ from birdsod.ssd.fetching import fetched, is_far
 from birdsod.ssd.mxnet_artifact import MXNetArtifact, holds_mxnet, mxnet_artifact
 from birdsod.ssd.onnx.model_file import OnnxArtifact
 from birdsod.ssd.onnx.reading import read_onnx
+from birdsod.ssd.twin_archive import from_safetensors
+from birdsod.ssd.weights import TWINS
 
 __all__ = ["SUFFIX", "AnyArtifact", "read_model"]
 
@@ -55,4 +57,5 @@ def _read(file: Path) -> AnyArtifact:
     members, ignored = read_matching(file, is_member)
     if WEIGHTS not in members and holds_mxnet(members):
         return mxnet_artifact(members, ignored, file)
-    return artifact_of(members, ignored, file)
+    found = artifact_of(members, ignored, file)
+    return from_safetensors(found, file) if found.hyperparameters.get("base_network") in TWINS else found

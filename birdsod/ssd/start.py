@@ -11,16 +11,9 @@ import numpy as np
 from birdsod.errors import ArtifactError, HyperparameterError
 from birdsod.mxnet import SparseArray, read_params
 from birdsod.ssd._members import read_matching
-from birdsod.ssd.artifact import (
-    CLASSES,
-    HYPERPARAMETERS,
-    WEIGHTS,
-    artifact_of,
-    is_member,
-    read_classes,
-    read_hyperparameters,
-)
-from birdsod.ssd.mxnet_artifact import IMAGENET_MEAN, holds_mxnet, mean_seen, mxnet_artifact
+from birdsod.ssd.artifact import CLASSES, HYPERPARAMETERS, Artifact, read_classes, read_hyperparameters
+from birdsod.ssd.mxnet_artifact import IMAGENET_MEAN, MXNetArtifact, mean_seen
+from birdsod.ssd.opening import read_model
 from birdsod.ssd.weights import TWINS, no_imagenet_weights
 
 if TYPE_CHECKING:
@@ -83,11 +76,14 @@ def read_start(path: str | os.PathLike[str]) -> Start:
     file = Path(path)
     if file.suffix == ".params":
         return Start(file, _plain(_on_whole_pixels(read_params(file))))
-    members, ignored = read_matching(file, is_member)
-    if WEIGHTS not in members and holds_mxnet(members):
-        archive = mxnet_artifact(members, ignored, file)
-        return Start(file, _plain(archive.arrays), archive.input_mean or mean_seen(archive.arrays))
-    return Start(file, artifact_of(members, ignored, file).tensors)
+    found = read_model(file)
+    if isinstance(found, MXNetArtifact):
+        return Start(file, _plain(found.arrays), found.input_mean or mean_seen(found.arrays))
+    if isinstance(found, Artifact):
+        return Start(file, found.tensors)
+    cause = "batch normalisation is a part of its convolutions"
+    cure = "give the archive that it was made from"
+    raise ArtifactError("training does not go on from an ONNX file", path=file, cause=cause, cure=cure)
 
 
 def check_start(

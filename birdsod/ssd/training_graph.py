@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Row = tuple[str, dict[str, object], tuple[tuple[int, int], ...], str]
 
-__all__ = ["training_graph"]
+__all__ = ["same_network", "training_graph"]
 
 _TARGET = ("_contrib_MultiBoxTarget", "MultiBoxTarget")
 _DETECTION = ("_contrib_MultiBoxDetection", "MultiBoxDetection")
@@ -77,6 +77,11 @@ def training_graph(graph: Graph) -> Graph:
         cause="other layers, anchors or ways of detection than those of resnet-50 or vgg-16",
         cure="give the archive that the training job wrote",
     )
+
+
+def same_network(first: Graph, second: Graph) -> bool:
+    """Tell whether two graphs compute the same from the same parameters, whatever their other nodes are called."""
+    return _rows(first) == _rows(second)
 
 
 def _told(graph: Graph) -> tuple[float, int, int]:

@@ -13,9 +13,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from birdsod.classes import ClassTable
 from birdsod.errors import ArtifactError
+from birdsod.hyperparameters import Hyperparameters
 from birdsod.mxnet import Graph, Node, SparseArray, params_bytes, read_params, read_symbol
-from birdsod.ssd import load_model
+from birdsod.ssd import load_model, save_artifact
+from birdsod.ssd.building import build_network
 from birdsod.ssd.graph_network import GraphNetwork
 from birdsod.ssd.graph_operators import OPERATORS, compute
 from birdsod.ssd.mxnet_artifact import IMAGENET_MEAN
@@ -67,7 +70,7 @@ def test_the_networks_numbers_are_mxnets(symbol: Path) -> None:
 
 
 def test_an_archive_answers_as_mxnet_does(tmp_path: Path) -> None:
-    model = load_model(archive(tmp_path / "model.tar.gz", members()))
+    model = load_model(archive(tmp_path / "model.tar.gz", members()), runtime="torch")
     found, expected = model.detect(EXPECTED["data"]), EXPECTED["detection_output"]
     np.testing.assert_array_equal(found[..., 0], expected[..., 0])
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -114,7 +117,7 @@ def test_an_archive_without_hyperparameters_is_tolerated(tmp_path: Path) -> None
     path = folder(tmp_path / "model", members(hyperparams_dot_json=None))
     with pytest.warns(UserWarning, match="does not tell image_shape, 300 is taken"):
         assert load_model(path).image_shape == 300
-    model = load_model(path, image_shape=128)
+    model = load_model(path, image_shape=128, runtime="torch")
     np.testing.assert_allclose(model.detect(EXPECTED["data"]), EXPECTED["detection_output"], atol=1e-4)
     with pytest.raises(ArtifactError, match="does not tell its hyperparameters"):
         _ = model.hyperparameters
@@ -151,7 +154,9 @@ def test_a_faulty_archive_is_refused_by_name(tmp_path: Path, fault: str) -> None
 
 
 def test_an_archive_of_our_own_tells_its_image_shape_itself(tmp_path: Path) -> None:
-    path = folder(tmp_path / "model", {"model.safetensors": b""})
+    params = Hyperparameters(num_classes=2, num_training_samples=60, base_network="efficientnet-lite0")
+    network = build_network("efficientnet-lite0", num_classes=2, image_shape=300, pretrained=False)
+    path = save_artifact(tmp_path / "model.tar.gz", network, params, ClassTable.numbered(2))
     with pytest.raises(ArtifactError, match="itself tells its image_shape"):
         load_model(path, image_shape=300)
 

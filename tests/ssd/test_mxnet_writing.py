@@ -92,10 +92,18 @@ def test_names_of_classes_travel_where_they_are_asked_for(tmp_path: Path, arrays
     assert model.save(tmp_path / "again.tar.gz", format="mxnet").read_bytes() == path.read_bytes()
     with pytest.raises(ArtifactError, match="tells 2 classes apart, but 1 are named"):
         save_mxnet_artifact(tmp_path / "other.tar.gz", arrays, CHOSEN, classes=ClassTable((1,), ("a",)))
-    with pytest.raises(ArtifactError, match="not written as safetensors") as caught:
-        model.save(tmp_path / "other.tar.gz", format="safetensors")
-    assert caught.value.cure == "save it as mxnet"
-    assert not (tmp_path / "other.tar.gz").exists()
+    plain = model.save(tmp_path / "plain.tar.gz", format="safetensors")
+    assert names_of(plain) == ["classes.json", "hyperparams.json", "model.safetensors"]
+    back = load_model(plain)
+    assert (back.classes, back.image_shape, back.input_mean, back.settings) == (
+        TABLE,
+        300,
+        model.input_mean,
+        model.settings,
+    )
+    assert convert(plain, tmp_path / "back") == tmp_path / "back"
+    params, symbol = (tmp_path / "back" / f"model_algo_1-{name}" for name in ("0000.params", "symbol.json"))
+    assert (params.read_bytes(), symbol.read_text(encoding="utf-8")) == (params_bytes(arrays), symbol_text(GRAPH))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +156,19 @@ def test_convert_keeps_the_last_epoch_under_the_name_that_is_looked_for(tiny: Pa
     again = run("convert", tiny, tmp_path / "out")
     assert again.exit_code == 1
     assert "the folder is there already" in again.stderr
-    assert run("convert", tiny, tmp_path / "more", "--format", "onnx").exit_code == 2
+    assert run("convert", tiny, tmp_path / "more", "--format", "pickle").exit_code == 2
+
+
+def test_safetensors_hold_no_graph_of_ones_own(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"does not tell the network") as caught:
+        convert(tiny, tmp_path / "no.tar.gz", model_format="safetensors")
+    values = json.loads((tiny / "hyperparams.json").read_text(encoding="utf-8"))
+    values |= {"num_training_samples": "100", "image_shape": "300"}
+    (tiny / "hyperparams.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(ArtifactError, match="the graph is another than its hyperparameters tell") as caught:
+        convert(tiny, tmp_path / "no.tar.gz", model_format="safetensors")
+    assert caught.value.cure == "save it as mxnet"
+    assert not (tmp_path / "no.tar.gz").exists()
 
 
 def test_a_graph_that_is_not_known_stays_one_of_deployment_and_is_refused(tiny: Path, tmp_path: Path) -> None:
