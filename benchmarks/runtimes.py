@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from _report import arguments, report, seconds_in_turn
+
 from birdsod.classes import ClassTable
 from birdsod.hyperparameters import Hyperparameters
 from birdsod.mxnet import ssd_graph
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from birdsod.ssd.runtimes import Runtime
+
+RUNTIMES: tuple[Runtime, ...] = ("torch", "onnxruntime")
 TABLE = ClassTable((1, 2, 3, 4, 5), tuple("abcde"))
 THREADS = 2
 ROUNDS = 7
@@ -34,7 +37,9 @@ STARTS = 3
 # Keeps a core busy, as a neighbour would.
 NEIGHBOUR = "while True: pass"
 START = "import json, sys, time; begin = time.perf_counter()\nimport numpy; from birdsod.ssd import load_model\n"
-FIRST = "model = load_model(sys.argv[1], runtime=sys.argv[2], device='cpu', threads=2)\nprint(time.perf_counter() - begin)"
+FIRST = (
+    "model = load_model(sys.argv[1], runtime=sys.argv[2], device='cpu', threads=2)\nprint(time.perf_counter() - begin)"
+)
 
 
 def main() -> None:
@@ -49,7 +54,7 @@ def main() -> None:
 
 
 def _measured(name: str, archive: Path) -> dict[str, float]:
-    runs = {runtime: _answering(archive, runtime) for runtime in ("torch", "onnxruntime")}
+    runs = {runtime: _answering(archive, runtime) for runtime in RUNTIMES}
     alone = seconds_in_turn(ROUNDS, **runs)
     neighbour = subprocess.Popen([sys.executable, "-c", NEIGHBOUR])
     try:
@@ -57,17 +62,18 @@ def _measured(name: str, archive: Path) -> dict[str, float]:
     finally:
         neighbour.kill()
         neighbour.wait()
-    starts = seconds_in_turn(STARTS, **{runtime: _starting(archive, runtime) for runtime in runs})
+    starts = seconds_in_turn(STARTS, **{runtime: _starting(archive, runtime) for runtime in RUNTIMES})
     return {
         f"{name}, ONNX Runtime's time over torch's": alone["onnxruntime"] / alone["torch"],
         f"{name}, the same beside a busy core": crowded["onnxruntime"] / crowded["torch"],
         f"{name}, ONNX Runtime beside a busy core over alone": crowded["onnxruntime"] / alone["onnxruntime"],
         f"{name}, torch beside a busy core over alone": crowded["torch"] / alone["torch"],
-        f"{name}, from a new process to a loaded model, ONNX Runtime over torch": starts["onnxruntime"] / starts["torch"],
+        f"{name}, from a new process to a loaded model, ONNX Runtime over torch": starts["onnxruntime"]
+        / starts["torch"],
     }
 
 
-def _answering(archive: Path, runtime: Any) -> Callable[[], object]:
+def _answering(archive: Path, runtime: Runtime) -> Callable[[], object]:
     model = load_model(archive, runtime=runtime, device="cpu", threads=THREADS)
     edge = model.image_shape
     batch = np.random.default_rng(0).uniform(0, 255, (1, 3, edge, edge)).astype(np.float32)

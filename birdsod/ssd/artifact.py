@@ -157,9 +157,7 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     return artifact_of(*read_members(file, wanted=MEMBERS), file)
 
 
-def detection_settings(
-    artifact: Artifact, path: str | os.PathLike[str]
-) -> tuple[Hyperparameters, DetectionSettings]:
+def detection_settings(artifact: Artifact, path: str | os.PathLike[str]) -> tuple[Hyperparameters, DetectionSettings]:
     """Return the hyperparameters, and what they say about detection."""
     try:
         params, topk = artifact.parameters, int(artifact.hyperparameters.get("nms_topk", NMS_TOPK))

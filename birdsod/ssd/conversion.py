@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +17,8 @@ from birdsod.ssd.opening import SUFFIX, read_model
 from birdsod.ssd.twin_archive import as_safetensors
 
 if TYPE_CHECKING:
+    import os
+
     from birdsod.ssd.opening import AnyArtifact
 
 __all__ = ["ModelFormat", "convert", "save_again"]
@@ -80,11 +81,15 @@ def save_again(
     """Write what was read; ``origin`` names it in errors."""
     target, own = Path(path), _format_of(model)
     wanted = model_format or ("onnx" if target.suffix == SUFFIX else own)
+    if isinstance(model, OnnxArtifact) and model_format != "onnx" and target.suffix != SUFFIX:
+        raise _refused(own, path)
     if (target.suffix == SUFFIX) != (wanted == "onnx"):
         message = f"a name that ends in {SUFFIX} is that of an ONNX file, and of nothing else"
         raise ArtifactError(message, path=path, value=wanted, cure="choose the name, or the format, that fits")
     if wanted == "onnx":
-        made = model if isinstance(model, OnnxArtifact) else onnx_artifact(model, origin or path, image_shape=image_shape)
+        made = (
+            model if isinstance(model, OnnxArtifact) else onnx_artifact(model, origin or path, image_shape=image_shape)
+        )
         return _write_onnx(made, target, nms=nms)
     if nms:
         raise InputError("suppression is a part of ONNX files alone", value=wanted, cure="write it as onnx")

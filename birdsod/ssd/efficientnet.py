@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EfficientNetLite0"]
 
+
 class SameConv2d(nn.Conv2d):
     """A convolution without bias, padded as TensorFlow's 'same': the odd pixel goes to the right and the bottom."""
 

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from onnxruntime import InferenceSession
 
 from birdsod.classes import ClassTable
 from birdsod.mxnet import GraphOptions, SparseArray, read_params, read_symbol, ssd_graph, write_params, write_symbol
 from birdsod.mxnet._shapes import parameter_shapes
+from birdsod.ssd import load_model
 from birdsod.ssd.graph_network import GraphNetwork
 from birdsod.ssd.model import Model
+from birdsod.ssd.torch_network import TorchNetwork
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,10 +76,24 @@ def test_mxnet_opens_what_was_written_and_answers_alike(
         read_symbol(tmp_path / "ours-symbol.json"), read_params(tmp_path / "ours-0000.params"), image_shape=image_shape
     )
     table = ClassTable(tuple(range(CLASSES)), tuple("abcde"))
-    found = Model(network, table, network.settings).detect(batch)
-    agree(found, expected)
+    in_torch = Model(TorchNetwork(network), table, network.settings)
+    in_onnx = load_model(folder(tmp_path), image_shape=image_shape, runtime="onnxruntime")
+    agree(in_torch.detect(batch), expected)
+    agree(in_onnx.detect(batch), expected)
+    inside = InferenceSession(in_onnx.save(tmp_path / "ours.onnx", nms=True).read_bytes())
+    (found,) = inside.run(["detections"], {"images": batch})
+    agree(found, expected[:, : found.shape[1]])
     unchanged(tmp_path / "theirs-0000.params", arrays)
     assert (tmp_path / "theirs-symbol.json").read_bytes() == (tmp_path / "ours-symbol.json").read_bytes()
+
+
+def folder(path: Path) -> Path:
+    """Return a folder with what was written, and nothing that MXNet saved again."""
+    made = path / "model"
+    made.mkdir()
+    for file in path.glob("ours-*"):
+        (made / file.name).write_bytes(file.read_bytes())
+    return made
 
 
 def agree(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> None:

@@ -135,9 +135,7 @@ class _Detection:
         table = Value("", (1, self._count, 4))
         offsets = self._node("Reshape", [self._inputs[OFFSETS], shape], table, "rows_of_offsets")
         factors = self._writer.constant(np.asarray(variances, np.float32), "variances")
-        moves, growth = self._halves(
-            self._node("Mul", [offsets, factors], table), 2, Value("", (1, self._count, 2))
-        )
+        moves, growth = self._halves(self._node("Mul", [offsets, factors], table), 2, Value("", (1, self._count, 2)))
         centre = self._node("Add", [self._node("Mul", [moves, extent], moves), middle], moves, "centre")
         grown = self._node("Mul", [self._node("Exp", [growth], growth), extent], growth)
         reach = self._node("Mul", [grown, self._number(0.5, "half")], growth, "reach")

@@ -54,7 +54,7 @@ def folded(detector: GraphDetector) -> GraphDetector:
     return replace(detector, graph=replace(detector.graph, nodes=tuple(nodes)), arrays=arrays)
 
 
-def folded_numbers(  # noqa: PLR0913 - the numbers of a convolution and of a normalisation
+def folded_numbers(
     weight: Float32Array,
     bias: Float32Array,
     gamma: Float32Array,

@@ -27,12 +27,50 @@ if TYPE_CHECKING:
 __all__ = ["OPERATORS", "read_onnx"]
 
 OPERATORS = frozenset(
-    """
-    Add ArgMax AveragePool BatchNormalization Cast Clip Concat Conv Div Equal Exp Flatten Gather GatherElements GatherND
-    GlobalAveragePool GlobalMaxPool GreaterOrEqual Identity Less MaxPool Mul NonMaxSuppression Pad ReduceMax
-    ReduceSumSquare Relu Reshape Resize ScatterND Shape Sigmoid Slice Softmax Softplus Sqrt Sub Tanh TopK Transpose
-    Unsqueeze Where
-    """.split()
+    [
+        "Add",
+        "ArgMax",
+        "AveragePool",
+        "BatchNormalization",
+        "Cast",
+        "Clip",
+        "Concat",
+        "Conv",
+        "Div",
+        "Equal",
+        "Exp",
+        "Flatten",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "GreaterOrEqual",
+        "Identity",
+        "Less",
+        "MaxPool",
+        "Mul",
+        "NonMaxSuppression",
+        "Pad",
+        "ReduceMax",
+        "ReduceSumSquare",
+        "Relu",
+        "Reshape",
+        "Resize",
+        "ScatterND",
+        "Shape",
+        "Sigmoid",
+        "Slice",
+        "Softmax",
+        "Softplus",
+        "Sqrt",
+        "Sub",
+        "Tanh",
+        "TopK",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    ]
 )
 """What files of our making consist of; no other operator is run."""
 
@@ -114,7 +152,9 @@ def _facts(metadata: Mapping[str, str]) -> ModelFacts:
         )
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError, DatasetError) as error:
         message = "the metadata of the file is malformed"
-        raise ArtifactError(message, value=str(error), cause="another program changed it", cure="write it anew") from error
+        raise ArtifactError(
+            message, value=str(error), cause="another program changed it", cure="write it anew"
+        ) from error
 
 
 def _settings(values: Any) -> DetectionSettings:  # noqa: ANN401 - whatever JSON holds
@@ -123,7 +163,9 @@ def _settings(values: Any) -> DetectionSettings:  # noqa: ANN401 - whatever JSON
     if not isinstance(values, dict) or values.keys() != kinds.keys():
         raise ValueError("settings")
     read = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    read = {name: float(value) if kinds[name] is float and type(value) is int else value for name, value in read.items()}
+    read = {
+        name: float(value) if kinds[name] is float and type(value) is int else value for name, value in read.items()
+    }
     wrong = [name for name, value in read.items() if type(value) is not kinds[name]]
     numbers = [*read["variances"], read["threshold"], read["nms_threshold"]]
     if wrong or len(read["variances"]) != len(plain.variances) or not all(map(math.isfinite, numbers)):

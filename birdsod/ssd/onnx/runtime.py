@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from birdsod.ssd.onnx.model_file import anchors_of
 from birdsod.ssd.onnx.outputs import IMAGES, OFFSETS, PROBABILITIES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
     from onnx import ModelProto
 
@@ -65,12 +68,18 @@ class OnnxNetwork:
         ----------
         images : ndarray of float32
             The network's own input, ``(B, 3, image_shape, image_shape)``.
+
+        Raises
+        ------
+        ArtifactError
+            If the model cannot be run after all.
         """
         if not len(images):
             # Some kernels divide by the number of images.
             one, two = self.answer(np.zeros((1, *images.shape[1:]), np.float32))
             return one[:0], two[:0]
-        probabilities, offsets = self._session.run([PROBABILITIES, OFFSETS], {IMAGES: images})
+        with _told_as_ours():
+            probabilities, offsets = self._session.run([PROBABILITIES, OFFSETS], {IMAGES: images})
         return probabilities, offsets
 
 
@@ -98,8 +107,15 @@ def _session(model: bytes, threads: int) -> Any:  # noqa: ANN401 - ONNX Runtime 
     # Threads that wait for work sleep: spinning, they would take the cores from whoever shares them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ONLY_FATAL
-    try:
+    with _told_as_ours():
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _told_as_ours() -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # it has many errors of its own, without a common root
-        cause = str(error).splitlines()[0]
-        raise ArtifactError("ONNX Runtime cannot run the model", cause=cause, cure="install a newer onnxruntime") from error
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        cure = "write the model anew, or install a newer onnxruntime"
+        raise ArtifactError("ONNX Runtime cannot run the model", cause=cause, cure=cure) from error
