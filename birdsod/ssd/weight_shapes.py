@@ -35,7 +35,7 @@ def weight_shapes(num_classes: int) -> dict[str, Shape]:
     Examples
     --------
     >>> weight_shapes(5)["class_heads.0.weight"]
-    (96, 128, 3, 3)
+    (72, 128, 3, 3)
     """
     return dict([*_base(), *_top_down(), *_heads("class_heads", num_classes + 1), *_heads("box_heads", 4)])
 
