@@ -17,6 +17,7 @@ from birdsod.ssd.runtimes import chosen_runtime, torch_device
 if TYPE_CHECKING:
     import os
 
+    from birdsod.ssd.artifact import Artifact
     from birdsod.ssd.opening import AnyArtifact
     from birdsod.ssd.runtimes import Runtime
 
@@ -101,7 +102,11 @@ def _in_onnx_runtime(
 
 
 def _in_torch(
-    source: AnyArtifact, path: str | os.PathLike[str], image_shape: int | None, threads: int | None, device: str
+    source: Artifact | MXNetArtifact,
+    path: str | os.PathLike[str],
+    image_shape: int | None,
+    threads: int | None,
+    device: str,
 ) -> Model:
     chosen = torch_device(device)
     import torch

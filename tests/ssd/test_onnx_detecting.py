@@ -32,7 +32,11 @@ def answers(
     writer = GraphWriter(8)
     graph = writer.graph({ANCHORS: writer.constant(anchors, "table")})
     classes, count = probabilities.shape[1] - 1, len(anchors)
-    for name, shape in ((PROBABILITIES, ["b", classes + 1, count]), (OFFSETS, ["b", 4 * count])):
+    shapes: dict[str, list[str | int | None]] = {
+        PROBABILITIES: ["b", classes + 1, count],
+        OFFSETS: ["b", 4 * count],
+    }
+    for name, shape in shapes.items():
         info = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         graph.input.append(info)
         graph.output.append(info)

@@ -220,7 +220,7 @@ def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(runtimes, "_DRIVERS", ("/dev/null",))
     assert runtimes._may_have_gpu()
     monkeypatch.setattr(runtimes, "_DRIVERS", ())
-    monkeypatch.setattr(runtimes.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     assert not runtimes._may_have_gpu()
 
 

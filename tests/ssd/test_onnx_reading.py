@@ -171,7 +171,7 @@ def altered(good: bytes, op: str, name: str, value: int) -> bytes:
     model = onnx.load_model_from_string(good)
     node = next(each for each in model.graph.node if each.op_type == op)
     next(each for each in node.attribute if each.name == name).i = value
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def test_a_model_that_the_runtime_refuses_is_told(good: bytes, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def _of_mxnet(artifact: MXNetArtifact, edge: int) -> OnnxArtifact:
 
 def _classes_of(graph: GraphProto) -> int:
     shapes = {each.name: each.type.tensor_type.shape for each in graph.output}
-    return shapes[PROBABILITIES].dim[1].dim_value - 1
+    return int(shapes[PROBABILITIES].dim[1].dim_value) - 1
 
 
 def _of_ours(artifact: Artifact, path: str | os.PathLike[str]) -> OnnxArtifact:

@@ -162,7 +162,7 @@ def _settings(values: Any) -> DetectionSettings:  # noqa: ANN401 - whatever JSON
     kinds = {each.name: type(getattr(plain, each.name)) for each in fields(DetectionSettings)}
     if not isinstance(values, dict) or values.keys() != kinds.keys():
         raise ValueError("settings")
-    read = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    read: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     read = {
         name: float(value) if kinds[name] is float and type(value) is int else value for name, value in read.items()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -121,7 +121,7 @@ class GraphWriter:
         inputs: Sequence[Value | None],
         shape: Sequence[int],
         outputs: Sequence[str],
-        attributes: Mapping[str, object],
+        attributes: Mapping[str, Any],
     ) -> list[Value]:
         from onnx import helper
 
