@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from birdsod.ssd.model import Model
     from birdsod.ssd.mxnet_writing import save_mxnet_artifact
     from birdsod.ssd.options import LocalOptions
+    from birdsod.ssd.quantization import quantize
 
 __all__ = [
     "Artifact",
@@ -30,6 +31,7 @@ __all__ = [
     "Model",
     "convert",
     "load_model",
+    "quantize",
     "read_artifact",
     "save_artifact",
     "save_mxnet_artifact",
@@ -46,6 +48,7 @@ _HOME = {
     "Model": "model",
     "convert": "conversion",
     "load_model": "loading",
+    "quantize": "quantization",
     "read_artifact": "artifact",
     "save_artifact": "artifact",
     "save_mxnet_artifact": "mxnet_writing",

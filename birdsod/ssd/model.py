@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from birdsod.detections import Detections
-from birdsod.errors import ArtifactError, ImageError, InputError
-from birdsod.image import as_rgb, is_truncated, resize
-from birdsod.image._sources import naming
+from birdsod.errors import ArtifactError, InputError
 from birdsod.ssd.detection import multibox_detection
+from birdsod.ssd.network_input import network_input, whole_pixels
 
 if TYPE_CHECKING:
     import os
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from birdsod.image import ImageSource
     from birdsod.ssd.conversion import ModelFormat
     from birdsod.ssd.detection import DetectionSettings
+    from birdsod.ssd.network_input import Pixels
     from birdsod.ssd.opening import AnyArtifact
 
     Float32Array = npt.NDArray[np.float32]
@@ -119,6 +119,12 @@ class Model:
         return self._input_mean
 
     @property
+    def precision(self) -> str:
+        """What the convolutions compute with: ``"float32"``, or ``"int8"`` after :func:`birdsod.ssd.quantize`."""
+        precision: str = getattr(self._source, "precision", "float32")
+        return precision
+
+    @property
     def image_shape(self) -> int:
         """Edge in pixels of the square images that the network sees."""
         return self._network.image_shape
@@ -168,8 +174,8 @@ class Model:
         if batch_size < 1:
             raise InputError("a batch holds at least one image", value=batch_size)
         left, found = iter(images), list[Detections]()
-        while group := [self._squeezed(_whole(image)) for image in islice(left, batch_size)]:
-            batch = np.stack([self._centred(pixels) for pixels, _ in group])
+        while group := [self._squeezed(whole_pixels(image)) for image in islice(left, batch_size)]:
+            batch = np.stack([pixels for pixels, _ in group])
             found += [
                 Detections.from_prediction(rows, width=width, height=height, classes=self._classes)
                 for rows, (_, (height, width)) in zip(self.detect(batch.transpose(0, 3, 1, 2)), group, strict=True)
@@ -237,21 +243,6 @@ class Model:
             raise ArtifactError("this model came from no archive", path=path, cure="open one with load_model")
         return save_again(self._source, path, format, nms=nms, image_shape=self.image_shape)
 
-    def _centred(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | Float32Array:
-        if not any(self._input_mean):
-            return pixels
-        centred: Float32Array = np.subtract(pixels, self._input_mean, dtype=np.float32)
-        return centred
-
-    def _squeezed(self, pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
-        # As MXNet's image iterator with resize_mode="force": to a square, whatever the picture's own shape.
+    def _squeezed(self, pixels: npt.NDArray[np.uint8]) -> tuple[Pixels, tuple[int, int]]:
         height, width = pixels.shape[:2]
-        return resize(pixels, width=self.image_shape, height=self.image_shape), (height, width)
-
-
-def _whole(image: ImageSource) -> npt.NDArray[np.uint8]:
-    """Return the pixels, but not those of a JPEG that breaks off: its lower part would be grey."""
-    if not isinstance(image, np.ndarray) and is_truncated(image):
-        cause = "a copy or download that broke off"
-        raise ImageError("the JPEG breaks off within its pixels", path=naming(image), cause=cause, cure="get it again")
-    return as_rgb(image)
+        return network_input(pixels, self.image_shape, self._input_mean), (height, width)

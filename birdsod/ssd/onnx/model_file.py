@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -93,6 +93,11 @@ class OnnxArtifact:
 
     model: ModelProto
     facts: ModelFacts
+
+    @property
+    def precision(self) -> Literal["float32", "int8"]:
+        """What most convolutions compute with."""
+        return "int8" if any(node.op_type == "QuantizeLinear" for node in self.model.graph.node) else "float32"
 
 
 def model_of(graph: GraphProto, facts: ModelFacts) -> OnnxArtifact:
