@@ -99,7 +99,12 @@ def quantize(
     if image_shape is not None and not isinstance(read, MXNetArtifact):
         raise ArtifactError("this archive itself tells its image_shape", path=source, value=image_shape)
     whole = read if isinstance(read, OnnxArtifact) else onnx_artifact(read, source, image_shape=image_shape)
-    return save_again(quantized(whole, _batches(chosen, whole.facts)), target, nms=nms, origin=source)
+    try:
+        made = quantized(whole, _batches(chosen, whole.facts))
+    except ArtifactError as error:
+        error.path = error.path or str(source)
+        raise
+    return save_again(made, target, nms=nms, origin=source)
 
 
 def _batches(images: Sequence[ImageSource], facts: ModelFacts) -> Iterator[npt.NDArray[np.float32]]:

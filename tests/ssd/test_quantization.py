@@ -31,6 +31,7 @@ pytest.importorskip("onnxruntime")
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mxnet_ssd"
 EDGE = 300
+SMALL = 128
 TABLE = bd.ClassTable((3, 7), ("jay", "wren"))
 
 
@@ -47,7 +48,7 @@ def lite0(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(1)
         network = build_network("efficientnet-lite0", num_classes=2, image_shape=EDGE, pretrained=True)
     params = bd.Hyperparameters(
-        num_classes=2, num_training_samples=8, base_network="efficientnet-lite0", image_shape=EDGE
+        num_classes=2, num_training_samples=50, base_network="efficientnet-lite0", image_shape=EDGE
     )
     path = tmp_path_factory.mktemp("lite0") / "model.tar.gz"
     save_artifact(path, network, params, TABLE)
@@ -67,6 +68,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lite0_int8(lite0: Path) -> Path:
     return quantize(lite0, lite0.with_name("int8.onnx"), pictures(8))
+
+
+@pytest.fixture(scope="module")
+def tiny_int8(tiny: Path) -> Path:
+    return quantize(tiny, tiny.parent / "int8.onnx", pictures(8, SMALL))
 
 
 def answers(path: Path, images: list[npt.NDArray[np.uint8]]) -> tuple[Any, Any]:
@@ -93,10 +99,9 @@ def test_our_own_network_answers_nearly_the_same(lite0: Path, lite0_int8: Path) 
     near(lite0_int8, lite0, EDGE, 0.5)
 
 
-def test_a_network_of_mxnet_answers_nearly_the_same(tiny: Path) -> None:
-    made = quantize(tiny, tiny.parent / "int8.onnx", pictures(6, 128))
-    near(made, tiny, 128, 0.1)
-    kinds = {node.op_type for node in read_onnx(made).model.graph.node}
+def test_a_network_of_mxnet_answers_nearly_the_same(tiny: Path, tiny_int8: Path) -> None:
+    near(tiny_int8, tiny, SMALL, 0.1)
+    kinds = {node.op_type for node in read_onnx(tiny_int8).model.graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
 
 
@@ -118,44 +123,44 @@ def test_pixels_scores_and_offsets_stay_as_they_are(lite0_int8: Path) -> None:
     assert "base._conv_stem" in bare
 
 
-def test_the_same_images_give_the_same_bytes(lite0: Path, lite0_int8: Path, tmp_path: Path) -> None:
-    again = quantize(lite0, tmp_path / "again.onnx", pictures(8))
-    assert again.read_bytes() == lite0_int8.read_bytes()
+def test_the_same_images_give_the_same_bytes(tiny: Path, tiny_int8: Path, tmp_path: Path) -> None:
+    again = quantize(tiny, tmp_path / "again.onnx", pictures(8, SMALL))
+    assert again.read_bytes() == tiny_int8.read_bytes()
 
 
 def test_images_come_from_a_folder_a_record_file_a_data_set_or_an_onnx_file(
-    lite0: Path, lite0_int8: Path, tmp_path: Path
+    tiny: Path, tiny_int8: Path, tmp_path: Path
 ) -> None:
-    encoded = [encode(pixels, ".png") for pixels in pictures(8)]
+    encoded = [encode(pixels[..., ::-1], encoding=".png") for pixels in pictures(8, SMALL)]
     (tmp_path / "images").mkdir()
     with RecordWriter(tmp_path / "images.rec") as writer:
         for number, data in enumerate(encoded):
             (tmp_path / "images" / f"{number}.png").write_bytes(data)
             writer.write_record(number, [2, 5, 0, 0.1, 0.1, 0.9, 0.9], data)
     (tmp_path / "images" / "notes.txt").write_text("no image", encoding="utf-8")
-    whole = bd.ssd.convert(lite0, tmp_path / "whole.onnx")
+    whole = bd.ssd.convert(tiny, tmp_path / "whole.onnx")
     for name, source, images in (
-        ("folder", lite0, tmp_path / "images"),
-        ("records", lite0, str(tmp_path / "images.rec")),
+        ("folder", tiny, tmp_path / "images"),
+        ("records", tiny, str(tmp_path / "images.rec")),
         ("files", whole, sorted((tmp_path / "images").glob("*.png"))),
     ):
         made = quantize(source, tmp_path / f"{name}.onnx", images)
-        assert made.read_bytes() == lite0_int8.read_bytes(), name
+        assert made.read_bytes() == tiny_int8.read_bytes(), name
     birds = bd.synthetic_birds(tmp_path / "made-up", images=6, seed=0)
-    assert load_model(quantize(lite0, tmp_path / "set.onnx", birds, count=2)).precision == "int8"
+    assert load_model(quantize(tiny, tmp_path / "set.onnx", birds, count=2)).precision == "int8"
 
 
-def test_so_many_images_are_taken_evenly(lite0: Path, tmp_path: Path) -> None:
-    images = pictures(9)
-    some = quantize(lite0, tmp_path / "some.onnx", images, count=3)
-    same = quantize(lite0, tmp_path / "same.onnx", [images[0], images[4], images[8]])
+def test_so_many_images_are_taken_evenly(tiny: Path, tmp_path: Path) -> None:
+    images = pictures(9, SMALL)
+    some = quantize(tiny, tmp_path / "some.onnx", images, count=3)
+    same = quantize(tiny, tmp_path / "same.onnx", [images[0], images[4], images[8]])
     assert some.read_bytes() == same.read_bytes()
 
 
-def test_suppression_may_be_inside(lite0: Path, lite0_int8: Path, tmp_path: Path) -> None:
-    made = quantize(lite0, tmp_path / "nms.onnx", pictures(8), nms=True)
-    image = pictures(1)[0]
-    found, expected = load_model(made).predict(image), load_model(lite0_int8).predict(image)
+def test_suppression_may_be_inside(tiny: Path, tiny_int8: Path, tmp_path: Path) -> None:
+    made = quantize(tiny, tmp_path / "nms.onnx", pictures(8, SMALL), nms=True)
+    image = pictures(1, SMALL)[0]
+    found, expected = load_model(made).predict(image), load_model(tiny_int8).predict(image)
     np.testing.assert_array_equal(found.xyxy, expected.xyxy)
 
 
@@ -172,7 +177,7 @@ def test_a_normalisation_as_a_convolution_answers_alike(tiny: Path, tmp_path: Pa
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_what_is_no_source_of_images_is_refused(lite0: Path, tmp_path: Path) -> None:
+def test_what_is_no_source_of_images_is_refused(tiny: Path, tmp_path: Path) -> None:
     target = tmp_path / "model.onnx"
     (tmp_path / "empty").mkdir()
     wrong: list[tuple[Any, type[Exception], str]] = [
@@ -181,43 +186,43 @@ def test_what_is_no_source_of_images_is_refused(lite0: Path, tmp_path: Path) -> 
         (tmp_path / "nowhere", DatasetError, "no such folder"),
         (7, InputError, "these are no images"),
         (b"one", InputError, "these are no images"),
-        ([b"no image"], ImageError, ""),
+        ([b"no image"], ImageError, "image"),
     ]
     for images, error, message in wrong:
         with pytest.raises(error, match=message):
-            quantize(lite0, target, images)
+            quantize(tiny, target, images)
         assert not target.exists()
 
 
-def test_what_cannot_be_quantized_is_refused(lite0: Path, lite0_int8: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_quantized_is_refused(lite0: Path, tiny: Path, tiny_int8: Path, tmp_path: Path) -> None:
     target = tmp_path / "model.onnx"
     with pytest.raises(ArtifactError, match="quantized already") as caught:
-        quantize(lite0_int8, target, pictures(1))
-    assert caught.value.path == str(lite0_int8)
+        quantize(tiny_int8, target, pictures(1, SMALL))
+    assert caught.value.path == str(tiny_int8)
     with pytest.raises(ArtifactError, match="is an ONNX file"):
-        quantize(lite0, tmp_path / "model.tar.gz", pictures(1))
+        quantize(tiny, tmp_path / "model.tar.gz", pictures(1, SMALL))
     with pytest.raises(InputError, match="at least one image"):
-        quantize(lite0, target, pictures(1), count=0)
+        quantize(tiny, target, pictures(1, SMALL), count=0)
     with pytest.raises(ArtifactError, match="itself tells"):
-        quantize(lite0, target, pictures(1), image_shape=EDGE)
+        quantize(lite0, target, pictures(1, SMALL), image_shape=EDGE)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interruption_leaves_nothing(lite0: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_leaves_nothing(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantizing._Reader, "get_next", Mock(side_effect=KeyboardInterrupt))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
-        quantize(lite0, tmp_path / "model.onnx", pictures(1))
+        quantize(tiny, tmp_path / "model.onnx", pictures(1, SMALL))
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_writes_the_same(lite0: Path, lite0_int8: Path, tmp_path: Path) -> None:
+def test_the_command_writes_the_same(tiny: Path, tiny_int8: Path, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    for number, pixels in enumerate(pictures(8)):
-        (tmp_path / "images" / f"{number}.png").write_bytes(encode(pixels, ".png"))
+    for number, pixels in enumerate(pictures(8, SMALL)):
+        (tmp_path / "images" / f"{number}.png").write_bytes(encode(pixels[..., ::-1], encoding=".png"))
     target, images = str(tmp_path / "model.onnx"), str(tmp_path / "images")
-    asked = ["convert", str(lite0), target, "--format", "onnx", "--int8", "--calibrate", images]
+    asked = ["convert", str(tiny), target, "--format", "onnx", "--int8", "--calibrate", images]
     assert CliRunner().invoke(app, asked).exit_code == 0
-    assert Path(target).read_bytes() == lite0_int8.read_bytes()
+    assert Path(target).read_bytes() == tiny_int8.read_bytes()
     for wrong in (["--int8"], ["--calibrate", images], ["--format", "mxnet", "--int8", "--calibrate", images]):
-        assert CliRunner().invoke(app, ["convert", str(lite0), target, *wrong]).exit_code == 2
+        assert CliRunner().invoke(app, ["convert", str(tiny), target, *wrong]).exit_code == 2
