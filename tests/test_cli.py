@@ -398,6 +398,11 @@ def test_the_folder_of_a_job_stands_for_its_archive(tmp_path: Path) -> None:
     assert archive_of(tmp_path) == tmp_path / "model.tar.gz"
 
 
+@pytest.mark.parametrize("address", ["s3://birds/jobs/model.tar.gz", "s3://birds/model.onnx"])
+def test_an_address_in_the_object_store_is_not_taken_for_a_path(address: str, tmp_path: Path) -> None:
+    assert archive_of(type(tmp_path)(address)) == address
+
+
 def test_predict_takes_folders_and_writes_what_it_finds(model: Path, birds: Any, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JSON", "MODEL", "evaluate"]
 
-MODEL = typer.Argument(help="model.tar.gz, or the folder of a job.")
+MODEL = typer.Argument(help="model.tar.gz or model.onnx, the folder of a job, or s3://bucket/key.")
 JSON = typer.Option("--json", help="Print JSON.")
 
 

@@ -44,7 +44,8 @@ def predict(  # noqa: PLR0913 - each option is an argument here
 ) -> None:
     """Find objects in images, by a model here or at an endpoint.
 
-    MODEL is a model.tar.gz or the folder of a job. One line each: path, class, confidence and the box in pixels.
+    MODEL is a model.tar.gz or model.onnx, the folder of a job, or s3://bucket/key. One line each: path, class,
+    confidence and the box in pixels.
     """
     paths = inputs if endpoint else inputs[1:]
     if not paths:

@@ -15,6 +15,7 @@ __all__ = ["archive_of", "assignments", "class_list", "complain", "reported", "s
 P = ParamSpec("P")
 
 _INTERRUPTED = 130
+_STORE = "s3:"
 # Cures name what Python calls it; here it is an option, a command, or nothing.
 _HERE = {
     "pass overwrite=True": "pass --overwrite",
@@ -113,6 +114,9 @@ def _value(text: str) -> object:
     return value if value is None or isinstance(value, bool | int | float) else text
 
 
-def archive_of(model: Path) -> Path:
-    """Return the model archive of a job's folder, or what was named."""
+def archive_of(model: Path) -> str | os.PathLike[str]:
+    """Return the model archive of a job's folder, or what was named: a path, or an address in the object store."""
+    if model.parts[:1] == (_STORE,):
+        # A path makes one slash of two.
+        return f"{_STORE}//{'/'.join(model.parts[1:])}"
     return model / "model.tar.gz" if (model / "model.tar.gz").is_file() else model

@@ -17,8 +17,8 @@ from birdsod.container.hosts import Hosts
 from birdsod.container.model_files import leave_checkpoint, leave_model
 from birdsod.container.pipes import Stopped, most_bytes, spool
 from birdsod.container.settings import read_settings
-from birdsod.container.stopping import Stop
 from birdsod.errors import BirdsodError, HyperparameterError
+from birdsod.ssd.stopping import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,7 +20,6 @@ from birdsod.serving.server import listen, url_of
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 __all__ = ["run_workers", "supervise"]
 
@@ -47,7 +46,7 @@ class _Worker:
 _Event = tuple[Literal["stop", "restart"], None] | tuple[Literal["ready", "gone"], _Worker]
 
 
-def run_workers(model: Path, *, workers: int, host: str = "127.0.0.1", port: int = 8080) -> None:
+def run_workers(model: str | os.PathLike[str], *, workers: int, host: str = "127.0.0.1", port: int = 8080) -> None:
     """Serve a model archive by several processes until SIGTERM or an interrupt comes.
 
     One that dies is started again. SIGHUP replaces them one after the other, each only when its successor answers:
@@ -56,7 +55,7 @@ def run_workers(model: Path, *, workers: int, host: str = "127.0.0.1", port: int
     Parameters
     ----------
     model : path-like
-        ``model.tar.gz``, or the folder that it was unpacked to.
+        ``model.tar.gz``, the folder that it was unpacked to, or another path that :func:`birdsod.load_model` opens.
     workers : int
         How many processes, each with the model in its memory.
     host : str, default "127.0.0.1"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 import traceback
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,39 +15,14 @@ from birdsod.errors import BirdsodError
 from birdsod.ssd import job_files
 from birdsod.ssd._process import ProcessMark
 from birdsod.ssd.job_files import JobFiles, JobSpec, JobStatus
+from birdsod.ssd.stopping import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from birdsod.ssd.loop import Outcome
 
 __all__ = ["main"]
 
 _STATUS_EVERY = 1.0  # seconds
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class _Stop:
-    """Whether someone asked this process to stop; a second signal ends it at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __call__(self) -> bool:
-        return self.asked
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._hear) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _hear(self, number: int, _: object) -> None:
-        self.asked = True
-        signal.signal(number, signal.SIG_DFL)
 
 
 class _Diary:
@@ -107,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     if len(chosen) != 1:
         sys.stderr.write("usage: python -m birdsod.ssd.job JOB_DIR\n")
         return 2
-    files, stop = JobFiles(Path(chosen[0])), _Stop()
+    files, stop = JobFiles(Path(chosen[0])), Stop()
     with stop.listening():
         diary = _Diary(files)
         try:
@@ -118,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
 
-def _train(files: JobFiles, diary: _Diary, stop: _Stop) -> Outcome:
+def _train(files: JobFiles, diary: _Diary, stop: Stop) -> Outcome:
     from birdsod.recordio import Packed
     from birdsod.ssd.loop import Reports
     from birdsod.ssd.surroundings import keep_memory

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from birdsod.container.__main__ import main
-from birdsod.container.stopping import Stop
 from birdsod.ssd.loop import Outcome
+from birdsod.ssd.stopping import Stop
 
 pytest.importorskip("torch")
 
