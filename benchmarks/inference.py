@@ -155,7 +155,7 @@ def compared(
 ) -> dict[str, float]:
     eight = quantize(model, folder / f"{name}.int8.onnx", pictures(8, edge))
     batch = folder / f"{name}.batch.npy"
-    np.save(batch, np.float32(pictures(1, edge)[0]).transpose(2, 0, 1)[None])
+    np.save(batch, pictures(1, edge)[0].astype(np.float32).transpose(2, 0, 1)[None])
     threads = arguments.threads
     asked: dict[str, tuple[Path | str, str, Path, int | None]] = {}
     if mxnet is not None:

@@ -79,7 +79,7 @@ def tiny_int8(tiny: Path) -> Path:
 def answers(path: Path, images: list[npt.NDArray[np.uint8]]) -> tuple[Any, Any]:
     model = load_model(path, runtime="onnxruntime")
     batch = np.stack(images).transpose(0, 3, 1, 2).astype(np.float32)
-    mean = np.float32(model.input_mean).reshape(1, 3, 1, 1)
+    mean = np.array(model.input_mean, np.float32).reshape(1, 3, 1, 1)
     return model._network.answer(np.ascontiguousarray(batch - mean))
 
 
