@@ -154,7 +154,7 @@ def _repeated(rows: _Rows, images: npt.NDArray[np.int64]) -> _Rows:
     """Return the rows of some images, as often as they are named, as rows of images of their own."""
     ends = np.searchsorted(rows[:, 0], [images, images + 1])
     parts = [rows[first:last] for first, last in ends.T]
-    numbers = np.repeat(np.arange(len(images)), [len(part) for part in parts])
+    numbers = np.repeat(np.arange(len(images), dtype=np.float64), [len(part) for part in parts])
     return np.column_stack([numbers, np.concatenate(parts)[:, 1:]])
 
 
