@@ -61,8 +61,8 @@ class TopDown(nn.Module):
     def __init__(self, tapped: Sequence[int], channels: int) -> None:
         super().__init__()
         # Linear bottlenecks: without an activation on each, nothing is learned.
-        self.laterals = nn.ModuleList(ConvNorm(inputs, channels, 1) for inputs in tapped)
-        self.smoothers = nn.ModuleList(ConvNorm(channels, channels, 3) for _ in tapped)
+        self.laterals: nn.ModuleList = nn.ModuleList(ConvNorm(inputs, channels, 1) for inputs in tapped)
+        self.smoothers: nn.ModuleList = nn.ModuleList(ConvNorm(channels, channels, 3) for _ in tapped)
 
     def forward(self, tapped: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return the feature maps, finest first."""

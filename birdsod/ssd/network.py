@@ -78,7 +78,7 @@ class SSD(nn.Module):
         self.num_classes = num_classes
         self.image_shape = image_shape
         self.base = base
-        self.top_down = TopDown(base.tap_channels, _CHANNELS)
+        self.top_down: TopDown = TopDown(base.tap_channels, _CHANNELS)
         channels = [_CHANNELS] * len(layers)
         per_cell = [sum(layer.per_cell for layer in each) for each in layers]
         self.class_heads = nn.ModuleList(heads(channels, per_cell, num_classes + 1))

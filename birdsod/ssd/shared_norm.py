@@ -109,7 +109,8 @@ class SharedNorm(nn.BatchNorm2d):
 
     def __init__(self, norm: nn.BatchNorm2d, team: Team) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, device="meta")
-        self.weight, self.bias = norm.weight, norm.bias
+        for name, parameter in norm.named_parameters():
+            self.register_parameter(name, parameter)
         for name, value in norm.named_buffers():
             self.register_buffer(name, value)
         self.team = team

@@ -76,7 +76,7 @@ class GraphWriter:
     def __init__(self, image_shape: int, prefix: str = "") -> None:
         require_onnx()
         self._prefix = prefix
-        self.images = Value(IMAGES, (1, 3, image_shape, image_shape))
+        self.images: Value = Value(IMAGES, (1, 3, image_shape, image_shape))
         self._names = set(RESERVED)
         self._nodes: list[NodeProto] = []
         self._initializers: dict[str, TensorProto] = {}
