@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from birdsod.errors import BirdsodError
     from birdsod.image import ImageSource
 
-__all__ = ["GivenImage", "Images", "ImagesSource", "given_images", "images_of"]
+__all__ = ["GivenImage", "Images", "ImagesSource", "files_of", "given_images", "images_of"]
 
 ImagesSource: TypeAlias = "ImageSource | DetectionDataset | RecordReader | Iterable[ImageSource]"
 """One image or many: what :func:`images_of` takes."""
@@ -93,6 +93,11 @@ def given_images(images: ImageSource | DetectionDataset | Iterable[ImageSource])
     return given
 
 
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of images in a folder and its subfolders, sorted by path."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+
+
 @contextmanager
 def images_of(source: ImagesSource) -> Iterator[Images]:
     """Give the images of folders, record files, a data set or a list; only what is looked at is in memory.
@@ -160,8 +165,7 @@ def _of_data_set(images: DetectionDataset) -> Iterator[GivenImage]:
 
 
 def _of_folder(folder: Path) -> Iterator[GivenImage]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
-    return (GivenImage(str(path), path, place) for place, path in enumerate(files))
+    return (GivenImage(str(path), path, place) for place, path in enumerate(files_of(folder)))
 
 
 def _of_reader(reader: RecordReader) -> Images:

@@ -11,6 +11,7 @@ import numpy as np
 
 from birdsod._progress import bar
 from birdsod.errors import ArtifactError, DatasetError, InputError
+from birdsod.predicted._images import files_of
 from birdsod.ssd.conversion import save_again
 from birdsod.ssd.mxnet_artifact import MXNetArtifact
 from birdsod.ssd.network_input import network_input, whole_pixels
@@ -30,7 +31,6 @@ __all__ = ["quantize"]
 
 T = TypeVar("T")
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 _RECORDS = ".rec"
 
 
@@ -127,7 +127,7 @@ def _chosen(images: object, count: int) -> Sequence[ImageSource]:
 def _inside(folder: Path) -> list[ImageSource]:
     if not folder.is_dir():
         raise DatasetError("no such folder of images, nor a .rec file", path=folder)
-    return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _SUFFIXES and path.is_file()]
+    return [*files_of(folder)]
 
 
 def _recorded(file: Path, count: int) -> list[ImageSource]:
