@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import types
 
 import pytest
@@ -47,6 +48,21 @@ def test_nothing_public_is_missing_from_all(name: str) -> None:
         and getattr(value, "__module__", "").startswith(f"birdsod.{name}")
     }
     assert own <= set(module.__all__)
+
+
+def lazy_packages() -> list[str]:
+    names = [found.name for found in pkgutil.walk_packages(birdsod.__path__, "birdsod.") if found.ispkg]
+    return [name for name in names if hasattr(importlib.import_module(name), "_HOME")]
+
+
+@pytest.mark.parametrize("name", lazy_packages())
+def test_what_loads_when_it_is_first_used_is_listed_and_can_be_had(name: str) -> None:
+    module = importlib.import_module(name)
+    assert dir(module) == sorted(module.__all__)
+    assert set(module._HOME) <= set(module.__all__)
+    assert all(getattr(module, each) is not None for each in module.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'parrot'"):
+        module.parrot  # noqa: B018 - the lookup itself is the test
 
 
 @pytest.mark.parametrize("name", birdsod.testing._HOME)

@@ -260,7 +260,7 @@ def test_without_safetensors_the_cure_is_named(tmp_path: Path, monkeypatch: pyte
     path = written(tmp_path, WHOLE)
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    with pytest.raises(MissingDependencyError, match=r"birdsod\[local\]"):
+    with pytest.raises(MissingDependencyError, match=r"birdsod\[serve\]"):
         read_artifact(path)
 
 
