@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from birdsod.ssd.anchors import multibox_prior
+from birdsod.ssd.graph_anchors import anchors_of_node
 from birdsod.ssd.graph_dispatch import dispatch, refused
 from birdsod.ssd.shared_norm import Normalised, whole_batch_norm
 from birdsod.ssd.team import ALONE
@@ -224,21 +224,7 @@ def _l2_normalization(node: Node, inputs: Tensors) -> torch.Tensor:
 
 def _multibox_prior(node: Node, inputs: Tensors) -> torch.Tensor:
     height, width = inputs[0].shape[2:]
-    boxes = multibox_prior(
-        height,
-        width,
-        sizes=node.numbers("sizes", (1.0,)),
-        ratios=node.numbers("ratios", (1.0,)),
-        clip=node.flag("clip", default=False),
-        steps=_pair(node, "steps", -1.0),
-        offsets=_pair(node, "offsets", 0.5),
-    )
-    return torch.from_numpy(boxes)[None].to(inputs[0].device)
-
-
-def _pair(node: Node, name: str, default: float) -> tuple[float, float]:
-    first, second = node.numbers(name, (default, default))
-    return first, second
+    return torch.from_numpy(anchors_of_node(node, height, width))[None].to(inputs[0].device)
 
 
 OPERATORS: dict[str, Operator] = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from birdsod.ssd.anchors import multibox_prior
+from birdsod.ssd.graph_anchors import anchors_of_node
 from birdsod.ssd.graph_dispatch import dispatch, refused
 
 if TYPE_CHECKING:
@@ -241,21 +241,7 @@ def _l2_normalization(writer: GraphWriter, node: Node, inputs: Values) -> Value:
 
 def _multibox_prior(writer: GraphWriter, node: Node, inputs: Values) -> Value:
     height, width = inputs[0].shape[2:]
-    boxes = multibox_prior(
-        height,
-        width,
-        sizes=node.numbers("sizes", (1.0,)),
-        ratios=node.numbers("ratios", (1.0,)),
-        clip=node.flag("clip", default=False),
-        steps=_pair(node, "steps", -1.0),
-        offsets=_pair(node, "offsets", 0.5),
-    )
-    return writer.constant(boxes[None], node.name)
-
-
-def _pair(node: Node, name: str, default: float) -> tuple[float, float]:
-    first, second = node.numbers(name, (default, default))
-    return first, second
+    return writer.constant(anchors_of_node(node, height, width)[None], node.name)
 
 
 OPERATORS: dict[str, Operator] = {
