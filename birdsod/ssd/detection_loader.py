@@ -13,9 +13,8 @@ from birdsod import _ordered
 from birdsod.errors import HyperparameterError, RecordError
 from birdsod.recordio import RecordReader
 from birdsod.ssd.batch_form import BatchForm
-from birdsod.ssd.filling import Drawn, Filled, Memory, Place, filled, label_rows
-from birdsod.ssd.loader import RecordSource, changed, shuffled
-from birdsod.ssd.windows import whole
+from birdsod.ssd.filling import Draw, Drawn, Filled, Memory, Place, filled, label_rows
+from birdsod.ssd.loader import RecordSource, changed, shuffled, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -244,7 +243,7 @@ class DetectionLoader:
         positions = self._positions(number)
         starts = range(first * self.batch_size, len(self) * self.batch_size, self.batch_size)
         plan = ([Place(number, k) for k in positions[start : start + self.batch_size]] for start in starts)
-        batches = filled(self._fill, plan, self._memory, threads=self._threads, ahead=self._ahead)
+        batches = filled(self._begin, plan, self._memory, threads=self._threads, ahead=self._ahead)
         epoch = self._batches(batches, number, first)
         self._epochs.add(epoch)
         return epoch
@@ -272,17 +271,21 @@ class DetectionLoader:
             raise RecordError(message, path=self.reader.path, value=self._most, cure=f"choose at least {most}")
         return self._most
 
-    def _fill(self, place: Place, slot: npt.NDArray[Any]) -> Drawn:
-        direct = self.form.dtype == "uint8" and self.form.layout == "NHWC"
-        pixels = slot if direct else np.empty((self.image_shape, self.image_shape, 3), dtype=np.uint8)
+    def _begin(self, place: Place) -> Draw:
         if self._augmentation is None:
-            image_id, picture = self._source.load(place.position)
-            drawn = Drawn(image_id, *whole(picture, size=self.image_shape, out=pixels)[1:])
+            draw = unchanged(self._source, place)
         else:
-            drawn = changed(self._source, place, pixels, self._seed, self._augmentation)
-        if not direct:
+            draw = changed(self._source, place, self._seed, self._augmentation)
+        if self.form.dtype == "uint8" and self.form.layout == "NHWC":
+            return draw
+
+        def converted(slot: npt.NDArray[Any]) -> Drawn:
+            pixels = np.empty((self.image_shape, self.image_shape, 3), dtype=np.uint8)
+            drawn = draw(pixels)
             self.form.write(pixels, slot)
-        return drawn
+            return drawn
+
+        return converted
 
 
 def _check(least: int, values: Mapping[str, object]) -> None:

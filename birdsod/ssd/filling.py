@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["Drawn", "Filled", "Memory", "Place", "filled", "label_rows", "one_thread_each"]
+__all__ = ["Draw", "Drawn", "Filled", "Memory", "Place", "filled", "label_rows", "one_thread_each"]
 
 _TOGETHER = 4  # images a task: handing over costs a thread as much as reading a record
 
@@ -35,6 +35,10 @@ class Drawn(NamedTuple):
     image_id: int
     boxes: npt.NDArray[np.float64]
     class_ids: npt.NDArray[np.int64]
+
+
+Draw: TypeAlias = "Callable[[npt.NDArray[Any]], Drawn]"
+"""Puts the pixels of an image that was chosen into their place, and tells of it."""
 
 
 class Filled(NamedTuple):
@@ -89,7 +93,7 @@ class Memory:
 
 
 def filled(
-    fill: Callable[[Place, npt.NDArray[Any]], Drawn],
+    begin: Callable[[Place], Draw],
     plan: Iterable[Sequence[Place]],
     memory: Memory,
     *,
@@ -100,8 +104,10 @@ def filled(
 
     Parameters
     ----------
-    fill : callable
-        Puts the image of a place into its slot, and tells of it. Called in threads.
+    begin : callable
+        Reads and chooses all about the image of a place but its pixels, and returns what draws them into their
+        slot. Called in threads, for several images before the first of them is drawn: decoding leaves the
+        processor's caches with nothing of Python, so that the same choices take twice as long right behind it.
     plan : iterable of sequence of Place
         The places of each batch.
     memory : Memory
@@ -117,7 +123,8 @@ def filled(
     """
 
     def work(places: Sequence[Place], slots: npt.NDArray[Any]) -> list[Drawn]:
-        return [fill(place, slot) for place, slot in zip(places, slots, strict=True)]
+        begun = [begin(place) for place in places]
+        return [draw(slot) for draw, slot in zip(begun, slots, strict=True)]
 
     waiting: deque[tuple[npt.NDArray[Any], list[Future[list[Drawn]]]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="birdsod-loader")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from birdsod.ssd.augmentation import Augmentation, augment
-from birdsod.ssd.filling import Drawn, Memory, Place, filled, label_rows
+from birdsod.ssd.augmentation import Augmentation, choose_change
+from birdsod.ssd.filling import Draw, Drawn, Memory, Place, filled, label_rows
 from birdsod.ssd.sources import RecordSource, Source
 from birdsod.ssd.windows import whole
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["Batch", "RecordSource", "Source", "Stream", "changed", "in_order", "shuffled"]
+__all__ = ["Batch", "RecordSource", "Source", "Stream", "changed", "in_order", "shuffled", "unchanged"]
 
 _ALL = slice(None)
 _ORDER, _CHANGES = 0, 1  # apart, so that the order of images tells nothing about their changes
@@ -107,19 +107,19 @@ class Stream:
         """
         plan = (self._places(update) for update in range(first, last))
         images = len(range(self.batch_size)[self.share])
-        return _batches(self._fill, plan, (images, self.size), threads=threads, ahead=ahead)
+        return _batches(self._begin, plan, (images, self.size), threads=threads, ahead=ahead)
 
     def _places(self, update: int) -> list[Place]:
         number, first = len(self.source), update * self.batch_size
         turns = (divmod(k, number) for k in range(first, first + self.batch_size)[self.share])
         return [Place(turn, int(shuffled(number, self.seed, turn)[k])) for turn, k in turns]
 
-    def _fill(self, place: Place, slot: npt.NDArray[np.uint8]) -> Drawn:
-        return changed(self.source, place, slot, self.seed, self.augmentation)
+    def _begin(self, place: Place) -> Draw:
+        return changed(self.source, place, self.seed, self.augmentation)
 
 
-def changed(source: Source, place: Place, out: npt.NDArray[np.uint8], seed: int, augmentation: Augmentation) -> Drawn:
-    """Draw an image as it is changed in a turn, and tell of it.
+def changed(source: Source, place: Place, seed: int, augmentation: Augmentation) -> Draw:
+    """Return what draws an image as it is changed in a turn.
 
     Parameters
     ----------
@@ -127,8 +127,6 @@ def changed(source: Source, place: Place, out: npt.NDArray[np.uint8], seed: int,
         The images.
     place : Place
         Which one, and in which turn.
-    out : ndarray of uint8
-        Takes the pixels, ``(size, size, 3)``.
     seed : int
         Of the changes.
     augmentation : Augmentation
@@ -136,11 +134,31 @@ def changed(source: Source, place: Place, out: npt.NDArray[np.uint8], seed: int,
 
     Returns
     -------
-    Drawn
+    callable
+        Takes the place for the pixels, ``(size, size, 3)``, and tells of them.
     """
     image_id, picture = source.load(place.position)
-    random = np.random.default_rng([seed, _CHANGES, place.turn, image_id])
-    return Drawn(image_id, *augment(picture, random, size=len(out), settings=augmentation, out=out)[1:])
+    change = choose_change(picture, np.random.default_rng([seed, _CHANGES, place.turn, image_id]), augmentation)
+    return lambda out: Drawn(image_id, *change.draw(picture, size=len(out), out=out)[1:])
+
+
+def unchanged(source: Source, place: Place) -> Draw:
+    """Return what draws an image as it is, but for its size.
+
+    Parameters
+    ----------
+    source : Source
+        The images.
+    place : Place
+        Which one.
+
+    Returns
+    -------
+    callable
+        Takes the place for the pixels, ``(size, size, 3)``, and tells of them.
+    """
+    image_id, picture = source.load(place.position)
+    return lambda out: Drawn(image_id, *whole(picture, size=len(out), out=out)[1:])
 
 
 @functools.lru_cache(maxsize=8)
@@ -187,18 +205,14 @@ def in_order(
     ------
     Batch
     """
-
-    def fill(place: Place, slot: npt.NDArray[np.uint8]) -> Drawn:
-        image_id, picture = source.load(place.position)
-        return Drawn(image_id, *whole(picture, size=size, out=slot)[1:])
-
     places = [Place(0, position) for position in range(len(source))[share]]
     plan = (places[first : first + batch_size] for first in range(0, len(places), batch_size))
-    return _batches(fill, plan, (batch_size, size), threads=threads, ahead=ahead)
+    begin = functools.partial(unchanged, source)
+    return _batches(begin, plan, (batch_size, size), threads=threads, ahead=ahead)
 
 
 def _batches(
-    fill: Callable[[Place, npt.NDArray[np.uint8]], Drawn],
+    begin: Callable[[Place], Draw],
     plan: Iterable[Sequence[Place]],
     shape: tuple[int, int],
     *,
@@ -208,7 +222,7 @@ def _batches(
     batch_size, size = shape
     memory = Memory((batch_size, size, size, 3), np.uint8, keep=ahead + 1)
     # Closed here and not by the collector: whoever stops early gets the threads back at once.
-    with contextlib.closing(filled(fill, plan, memory, threads=threads, ahead=ahead)) as batches:
+    with contextlib.closing(filled(begin, plan, memory, threads=threads, ahead=ahead)) as batches:
         for batch in batches:
             most = max(1, *(len(image.class_ids) for image in batch.drawn))
             yield Batch(batch.images, label_rows(batch.drawn, most))

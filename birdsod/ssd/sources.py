@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
@@ -123,13 +124,16 @@ def _check(
     place: tuple[Path | str, int],
 ) -> None:
     path, record = place
-    wrong = class_ids < 0 if num_classes is None else (class_ids < 0) | (class_ids >= num_classes)
-    if wrong.any():
-        below = "is negative" if num_classes is None else f"is not below num_classes, {num_classes}"
-        message, cure = f"a class id {below}", "pack with the class ids 0, 1, 2, ..."
-        raise RecordError(message, path=path, record=record, value=int(class_ids[wrong][0]), cure=cure)
-    possible = ((boxes >= -_SLACK) & (boxes <= 1 + _SLACK)).all(axis=1) & (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
-    if not possible.all():
-        value = boxes[~possible][0].tolist()
-        message, cause = "a box is inverted or outside its image", "pixels where parts of width and height belong"
-        raise RecordError(message, path=path, record=record, value=value, cause=cause)
+    # As Python's numbers: a record has few objects, and right behind a copied image each operation on arrays is slow.
+    beyond = num_classes or math.inf
+    for class_id in class_ids.tolist():
+        if not 0 <= class_id < beyond:
+            below = "is negative" if num_classes is None else f"is not below num_classes, {num_classes}"
+            message, cure = f"a class id {below}", "pack with the class ids 0, 1, 2, ..."
+            raise RecordError(message, path=path, record=record, value=class_id, cure=cure)
+    low, high = -_SLACK, 1 + _SLACK
+    for box in boxes.tolist():
+        left, top, right, bottom = box
+        if not (low <= left < right <= high and low <= top < bottom <= high):
+            message, cause = "a box is inverted or outside its image", "pixels where parts of width and height belong"
+            raise RecordError(message, path=path, record=record, value=box, cause=cause)

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["FILL", "Picture", "Sample", "Window", "centred", "look_through", "mirror", "whole"]
+__all__ = ["FILL", "Picture", "Sample", "Window", "look_through", "mirror", "whole"]
 
 FILL = 127
 """The grey beyond the edges of an image."""
 
 _REDUCTIONS = (8, 4, 2)
+_THINNEST = 1e-3
+"""What is no wider or no higher, in pixels, is no object any more."""
 
 
 class Picture(Protocol):
@@ -117,6 +119,20 @@ class Window(NamedTuple):
         """Pixels down."""
         return self.bottom - self.top
 
+    def holds(self, across: float, down: float) -> bool:
+        """Tell whether a point is inside.
+
+        Parameters
+        ----------
+        across, down : float
+            Pixels.
+
+        Returns
+        -------
+        bool
+        """
+        return self.left <= across <= self.right and self.top <= down <= self.bottom
+
 
 def whole(picture: Picture, *, size: int, out: npt.NDArray[np.uint8] | None = None) -> Sample:
     """Return the whole image, ``size`` pixels wide and high: what validation sees.
@@ -134,7 +150,12 @@ def whole(picture: Picture, *, size: int, out: npt.NDArray[np.uint8] | None = No
     -------
     Sample
     """
-    return look_through(picture, Window(0, 0, picture.width, picture.height), size=size, out=out)
+    pixels, _ = picture.pixels(_reduction(min(picture.width, picture.height), size))
+    image = np.empty((size, size, 3), dtype=np.uint8) if out is None else out
+    _resize(pixels, image, interpolation=1)
+    boxes = picture.boxes
+    seen = ((boxes[:, 2:] - boxes[:, :2]) * size > _THINNEST).all(axis=1)
+    return Sample(image, boxes[seen], picture.class_ids[seen])
 
 
 def mirror(sample: Sample) -> Sample:
@@ -151,26 +172,6 @@ def mirror(sample: Sample) -> Sample:
     """
     left, top, right, bottom = sample.boxes.T
     return sample._replace(image=sample.image[:, ::-1], boxes=np.stack([1 - right, top, 1 - left, bottom], axis=1))
-
-
-def centred(window: Window, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Return which boxes, in pixels, have their centre inside the window.
-
-    Parameters
-    ----------
-    window : Window
-        The part of the plane.
-    boxes : ndarray of float64
-        Corners in pixels, ``(k, 4)``.
-
-    Returns
-    -------
-    ndarray of bool
-        ``(k,)``.
-    """
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    inside: npt.NDArray[np.bool_] = np.all((centres >= window[:2]) & (centres <= window[2:]), axis=1)
-    return inside
 
 
 def look_through(
@@ -204,7 +205,7 @@ def look_through(
     Sample
         Objects whose centre is outside the window are gone, the others are cut at its edges.
     """
-    pixels, reduction = picture.pixels(_reduction(window, size))
+    pixels, reduction = picture.pixels(_reduction(min(window.width, window.height), size))
     window = _reduced(window, reduction)
     height, width = pixels.shape[:2]
     seen = Window(max(window.left, 0), max(window.top, 0), min(window.right, width), min(window.bottom, height))
@@ -223,9 +224,8 @@ def look_through(
     return Sample(image, *_moved(boxes, picture.class_ids, window, (across, down), size))
 
 
-def _reduction(window: Window, size: int) -> int:
-    """Return how much smaller the pixels may be without one of them being drawn more than once."""
-    least = min(window.width, window.height)
+def _reduction(least: int, size: int) -> int:
+    """Return how much smaller pixels may be, so many on the shorter side, without one being drawn more than once."""
     return next((reduction for reduction in _REDUCTIONS if least >= reduction * size), 1)
 
 
@@ -254,9 +254,10 @@ class _Axis(NamedTuple):
     def drawn(self) -> bool:
         return self.last > self.first
 
-    @property
-    def scale(self) -> float:
-        return (self.stop - self.start) / (self.last - self.first) if self.drawn else 0.0
+    def part(self, place: float, size: int) -> float:
+        """Return where a place is drawn, as a part of the whole."""
+        scale = (self.stop - self.start) / (self.last - self.first) if self.drawn else 0.0
+        return min(max((place * scale + (self.start - self.first * scale)) / size, 0.0), 1.0)
 
 
 def _moved(
@@ -267,12 +268,18 @@ def _moved(
     size: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Return boxes, given in pixels, as parts of what is drawn, and the classes of those that are left."""
-    kept = centred(window, boxes)
-    scales = np.array([axis.scale for axis in axes] * 2)
-    starts = np.array([axis.start - axis.first * axis.scale for axis in axes] * 2)
-    moved = np.clip((boxes[kept] * scales + starts) / size, 0.0, 1.0)
-    open_ = ((moved[:, 2:] - moved[:, :2]) * size > 1e-3).all(axis=1)  # noqa: PLR2004 - a thousandth of a pixel
-    return moved[open_], class_ids[kept][open_]
+    across, down = axes
+    moved, kept = [], []
+    # As Python's numbers: a picture has few objects, and right behind its pixels each operation on arrays is slow.
+    for (left, top, right, bottom), class_id in zip(boxes.tolist(), class_ids.tolist(), strict=True):
+        if not window.holds((left + right) / 2, (top + bottom) / 2):
+            continue
+        left, right = across.part(left, size), across.part(right, size)  # noqa: PLW2901 - the same edges, moved
+        top, bottom = down.part(top, size), down.part(bottom, size)  # noqa: PLW2901 - the same
+        if min(right - left, bottom - top) * size > _THINNEST:
+            moved.append((left, top, right, bottom))
+            kept.append(class_id)
+    return np.array(moved, dtype=np.float64).reshape(-1, 4), np.array(kept, dtype=np.int64)
 
 
 def _resize(part: npt.NDArray[np.uint8], shown: npt.NDArray[np.uint8], interpolation: int) -> None:

@@ -224,14 +224,14 @@ def test_a_reader_that_was_given_stays_open(birds: Path) -> None:
 def test_a_loader_is_not_closed_under_a_thread_that_waits(birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loader = DetectionLoader(birds, batch_size=2, image_shape=8, threads=1, ahead=0)
     begun, go_on = threading.Event(), threading.Event()
-    fill = loader._fill
+    begin = loader._begin
 
     def waiting(*given: Any) -> Any:
         begun.set()
         assert go_on.wait(60)
-        return fill(*given)
+        return begin(*given)
 
-    monkeypatch.setattr(loader, "_fill", waiting)
+    monkeypatch.setattr(loader, "_begin", waiting)
     epoch = loader.epoch()
     other = threading.Thread(target=next, args=(epoch,))
     other.start()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from birdsod.ssd.filling import Drawn, Memory, Place, filled, label_rows, one_thread_each
+from birdsod.ssd.filling import Draw, Drawn, Memory, Place, filled, label_rows, one_thread_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,9 +69,12 @@ def plan(sizes: list[int]) -> list[list[Place]]:
     return [[Place(0, int(k)) for k in range(end - size, end)] for size, end in zip(sizes, ends, strict=True)]
 
 
-def fill(place: Place, slot: npt.NDArray[Any]) -> Drawn:
-    slot[:] = place.position
-    return Drawn(100 + place.position, np.zeros((0, 4)), np.zeros(0, np.int64))
+def begin(place: Place) -> Draw:
+    def draw(slot: npt.NDArray[Any]) -> Drawn:
+        slot[:] = place.position
+        return Drawn(100 + place.position, np.zeros((0, 4)), np.zeros(0, np.int64))
+
+    return draw
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -79,7 +82,7 @@ def fill(place: Place, slot: npt.NDArray[Any]) -> Drawn:
 def test_batches_come_in_order_whatever_the_threads(threads: int, ahead: int) -> None:
     memory = Memory((9, 2), np.uint8, keep=2)
     sizes = [9, 5, 1, 9, 4]
-    batches = filled(fill, plan(sizes), memory, threads=threads, ahead=ahead)
+    batches = filled(begin, plan(sizes), memory, threads=threads, ahead=ahead)
     seen = [(batch.images.copy(), [drawn.image_id for drawn in batch.drawn]) for batch in batches]
     assert [len(images) for images, _ in seen] == sizes
     assert np.concatenate([images for images, _ in seen])[:, 1].tolist() == list(range(28))
@@ -88,7 +91,7 @@ def test_batches_come_in_order_whatever_the_threads(threads: int, ahead: int) ->
 
 def test_batches_that_are_kept_keep_their_images() -> None:
     memory = Memory((4, 2), np.uint8, keep=1)
-    kept = list(filled(fill, plan([4] * 6), memory, threads=2, ahead=1))
+    kept = list(filled(begin, plan([4] * 6), memory, threads=2, ahead=1))
     assert np.concatenate([batch.images for batch in kept])[:, 0].tolist() == list(range(24))
 
 
@@ -112,7 +115,7 @@ def test_of_two_that_overlap_the_last_one_gives_back() -> None:
 
 def test_whoever_stops_early_leaves_nothing_behind() -> None:
     cv2.setNumThreads(3)
-    batches = filled(fill, plan([4] * 6), Memory((4, 2), np.uint8, keep=1), threads=2, ahead=1)
+    batches = filled(begin, plan([4] * 6), Memory((4, 2), np.uint8, keep=1), threads=2, ahead=1)
     next(batches)
     batches.close()
     assert cv2.getNumThreads() == 3

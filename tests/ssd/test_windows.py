@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from birdsod.ssd.windows import FILL, Sample, Window, centred, look_through, mirror, whole
+from birdsod.ssd.windows import FILL, Sample, Window, look_through, mirror, whole
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -87,8 +87,10 @@ def test_objects_whose_centre_is_outside_are_dropped_and_the_others_cut() -> Non
 
 
 def test_the_centre_decides() -> None:
-    inside = centred(Window(0, 0, 10, 10), np.array([[5.0, 5, 15, 15], [6.0, 6, 16, 16], [-20.0, 0, 10, 10]]))
-    assert inside.tolist() == [True, False, False]
+    window = Window(0, 0, 10, 10)
+    assert [window.holds(*point) for point in ((10.0, 10.0), (11.0, 11.0), (-5.0, 5.0))] == [True, False, False]
+    seen = look_through(paint(40, 40, [(5, 5, 15, 15), (6, 6, 16, 16), (0, 0, 10, 10)]), window, size=20)
+    assert seen.class_ids.tolist() == [0, 2]
 
 
 def test_a_window_beside_the_image_shows_grey() -> None:
