@@ -181,7 +181,7 @@ def _answers(tasks: Iterable[Task], run: Run) -> Generator[tuple[Task, Answer], 
         with contextlib.closing(through(run.executor, work, tasks, jobs=run.jobs)) as pairs:
             yield from pairs
         return
-    with workers(run.jobs or 1) as (executor, ahead):
+    with workers(run.jobs or 1, decoding=not run.options.pass_through) as (executor, ahead):
         yield from in_order(work, tasks, executor=executor, ahead=ahead)
 
 

@@ -48,17 +48,19 @@ def in_order(
 
 
 @contextlib.contextmanager
-def workers(jobs: int) -> Iterator[tuple[Executor | None, int]]:
+def workers(jobs: int, *, decoding: bool = True) -> Iterator[tuple[Executor | None, int]]:
     """Give an executor for so many jobs and the number of items to keep under way; none for one job.
 
     Threads: decoding, resizing and encoding run outside the interpreter's lock, and a process would first have
-    to start and import. OpenCV does not use all cores for each of several images meanwhile.
+    to start and import. Where images are decoded, OpenCV does not use all cores for each of several meanwhile;
+    elsewhere it need not be loaded.
     """
     _ordered.keep_what_is_freed()
     if jobs == 1:
         yield None, 1
         return
-    with _ordered.one_thread_each(), _ordered.thread_pool(jobs) as pool:
+    alone = _ordered.one_thread_each() if decoding else contextlib.nullcontext()
+    with alone, _ordered.thread_pool(jobs) as pool:
         yield pool, jobs * _ordered.AHEAD
 
 

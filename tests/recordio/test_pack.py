@@ -442,3 +442,5 @@ def test_of_packings_that_overlap_the_last_one_gives_opencv_its_threads_back() -
     assert cv2.getNumThreads() == 2
     with _pipeline.workers(1):
         assert cv2.getNumThreads() == 2
+    with _pipeline.workers(2, decoding=False):
+        assert cv2.getNumThreads() == 2

@@ -168,6 +168,38 @@ def test_a_system_that_takes_less_at_a_time(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "a.rec").read_bytes() == b"".join(map(framed, written))
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="a system that takes no advice")
+@pytest.mark.parametrize("refuses", [False, True])
+def test_the_disk_begins_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, refuses: bool) -> None:
+    begun: list[tuple[int, int]] = []
+
+    def advise(file: int, start: int, length: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_DONTNEED
+        assert os.fstat(file).st_size == start + length
+        begun.append((start, length))
+        if refuses:
+            raise OSError(errno.EINVAL, "no such advice here")
+
+    monkeypatch.setattr(_writer, "_BEGIN", 3 << 20)
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    with RecordWriter(tmp_path / "a.rec") as writer:
+        for key in range(20):
+            writer.write(bytes([key]) * (1 << 19), key)
+    assert len(begun) == 3
+    assert [start for start, _ in begun] == [0, begun[0][1], begun[0][1] + begun[1][1]]
+    with RecordReader(tmp_path / "a.rec") as reader:
+        assert [bytes(reader.payload(key)) for key in range(20)] == [bytes([key]) * (1 << 19) for key in range(20)]
+
+
+def test_a_system_that_takes_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_writer, "_BEGIN", 1 << 20)
+    monkeypatch.delattr(os, "posix_fadvise", raising=False)
+    with RecordWriter(tmp_path / "a.rec") as writer:
+        writer.write(bytes(3 << 20), 0)
+    with RecordReader(tmp_path / "a.rec") as reader:
+        assert len(reader.payload(0)) == 3 << 20
+
+
 def test_files_have_the_mode_that_the_user_asks_for(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
