@@ -18,25 +18,22 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from birdsod.errors import HyperparameterError
+from birdsod.ssd.cropping import CropTrials, choose_parts
 from birdsod.ssd.windows import Sample, Window, look_through
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
     from birdsod.ssd.options import LocalOptions
     from birdsod.ssd.windows import Picture
 
-__all__ = ["Augmentation", "Change", "augment", "choose_change", "choose_window", "jitter"]
+__all__ = ["Augmentation", "Change", "augment", "choose_changes", "choose_windows", "jitter"]
 
 _SMALLEST_FIELD = 1.05
-_LEAST_OVERLAPS = (0.1, 0.3, 0.5, 0.7, 0.9)
-_TRIALS = 25
 # Of what the local engine trains on; measured, see docs/training.md.
 _LEAST_SEEN = 0.9
-_SCALES = (0.3, 1.0)
-_RATIOS = (0.5, 2.0)
 _HUE, _LIGHTNESS, _SATURATION, _CONTRAST = 18.0, 32.0, 32.0, 0.5
 _HIGHEST = np.array([[180.0], [255.0], [255.0], [255.0]])
 # OpenCV's numbers. Lanczos is left out: it looks like cubic, and takes as long as decoding.
@@ -143,7 +140,8 @@ def augment(
     Sample
         Objects whose centre fell outside are gone, the others are cut at the edges.
     """
-    return choose_change(picture, random, settings).draw(picture, size=size, out=out)
+    (change,) = choose_changes([picture], [random], settings)
+    return change.draw(picture, size=size, out=out)
 
 
 class Change(NamedTuple):
@@ -187,27 +185,30 @@ class Change(NamedTuple):
         return _turn(seen) if self.turned else seen
 
 
-def choose_change(picture: Picture, random: np.random.Generator, settings: Augmentation) -> Change:
-    """Return what becomes of an image. Colours are chosen when they are changed, and so once.
+def choose_changes(
+    pictures: Sequence[Picture], randoms: Sequence[np.random.Generator], settings: Augmentation
+) -> list[Change]:
+    """Return what becomes of each image.
 
     Parameters
     ----------
-    picture : Picture
-        The image and its objects; its pixels are not asked for.
-    random : numpy.random.Generator
-        Decides.
+    pictures : sequence of Picture
+        The images and their objects; their pixels are not asked for.
+    randoms : sequence of numpy.random.Generator
+        Each decides for its image, whichever other images there are.
     settings : Augmentation
         How much is left to chance.
 
     Returns
     -------
-    Change
+    list of Change
+        One an image.
     """
     ways = _WAYS[settings.interpolation]
-    interpolation, turned = ways[int(random.integers(len(ways)))], random.random() < settings.mirror
-    window = choose_window(picture, random, settings)
-    touch = functools.partial(_jitter, random=random, strength=settings.colour) if settings.colour else None
-    return Change(window, interpolation, turned, touch)
+    first = [(ways[int(random.integers(len(ways)))], random.random() < settings.mirror) for random in randoms]
+    windows = choose_windows(pictures, randoms, settings)
+    recolours = [_recolour(random, settings.colour) if settings.colour else None for random in randoms]
+    return [Change(window, *each, touch) for window, each, touch in zip(windows, first, recolours, strict=True)]
 
 
 def _turn(sample: Sample) -> Sample:
@@ -236,20 +237,23 @@ def jitter(image: npt.NDArray[np.uint8], random: np.random.Generator, strength: 
     ndarray of uint8
     """
     result = image.copy()
-    _jitter(result, random, strength)
+    _recolour(random, strength)(result)
     return result
 
 
-def _jitter(image: npt.NDArray[np.uint8], random: np.random.Generator, strength: float) -> None:
+def _recolour(random: np.random.Generator, strength: float) -> Callable[[npt.NDArray[np.uint8]], None]:
     limits = np.array([_HUE, _LIGHTNESS, _SATURATION, _CONTRAST]) * strength
     changes = random.uniform(-limits, limits) * (random.random(4) < 0.5)  # noqa: PLR2004 - half of the cases
-    shifts = changes[:3].astype(np.int64)
+    return functools.partial(_change_colours, shifts=changes[:3].astype(np.int64), contrast=float(changes[3]))
+
+
+def _change_colours(image: npt.NDArray[np.uint8], shifts: npt.NDArray[np.int64], contrast: float) -> None:
     if shifts.any():
         _shift_hls(image, shifts)
-    if changes[3]:
+    if contrast:
         import cv2
 
-        cv2.convertScaleAbs(image, dst=image, alpha=1 + float(changes[3]))
+        cv2.convertScaleAbs(image, dst=image, alpha=1 + contrast)
 
 
 def _shift_hls(image: npt.NDArray[np.uint8], shifts: npt.NDArray[np.int64]) -> None:
@@ -269,29 +273,36 @@ def _shift_hls(image: npt.NDArray[np.uint8], shifts: npt.NDArray[np.int64]) -> N
     cv2.cvtColor(hls, cv2.COLOR_HLS2RGB, dst=image)
 
 
-def choose_window(picture: Picture, random: np.random.Generator, settings: Augmentation) -> Window:
+def choose_windows(
+    pictures: Sequence[Picture], randoms: Sequence[np.random.Generator], settings: Augmentation
+) -> list[Window]:
     """Return the part of the plane that is looked at: perhaps a larger field, and perhaps a part of that.
 
     Parameters
     ----------
-    picture : Picture
-        The image and its objects.
-    random : numpy.random.Generator
-        Decides.
+    pictures : sequence of Picture
+        The images and their objects.
+    randoms : sequence of numpy.random.Generator
+        Each decides for its image.
     settings : Augmentation
         How often and how large.
 
     Returns
     -------
-    Window
+    list of Window
+        One an image.
     """
-    field = Window(0, 0, picture.width, picture.height)
-    if random.random() < settings.zoom_out:
-        field = _larger(field, random, settings.largest_field)
-    if random.random() < settings.crop:
-        boxes = picture.boxes * ((picture.width, picture.height) * 2)
-        return _part(field, boxes, random, settings.least_seen) or field
-    return field
+    windows = [_field(picture, random, settings) for picture, random in zip(pictures, randoms, strict=True)]
+    cut = [place for place, random in enumerate(randoms) if random.random() < settings.crop]
+    asked = [CropTrials(windows[place], pictures[place], randoms[place]) for place in cut]
+    for place, part in zip(cut, choose_parts(asked, settings.least_seen), strict=True):
+        windows[place] = part or windows[place]
+    return windows
+
+
+def _field(picture: Picture, random: np.random.Generator, settings: Augmentation) -> Window:
+    whole = Window(0, 0, picture.width, picture.height)
+    return _larger(whole, random, settings.largest_field) if random.random() < settings.zoom_out else whole
 
 
 def _larger(window: Window, random: np.random.Generator, largest: float) -> Window:
@@ -302,64 +313,3 @@ def _larger(window: Window, random: np.random.Generator, largest: float) -> Wind
     left = -int(random.integers(width - window.width + 1))
     top = -int(random.integers(height - window.height + 1))
     return Window(left, top, left + width, top + height)
-
-
-def _part(
-    field: Window, boxes: npt.NDArray[np.float64], random: np.random.Generator, least_seen: float
-) -> Window | None:
-    """Choose a part of ``field`` that overlaps an object enough, by one of five measures in random order."""
-    least = np.repeat(random.permutation(_LEAST_OVERLAPS), _TRIALS)
-    # All trials at once: the one that is taken is the first that suits.
-    parts = _parts(field, random, len(least))
-    suits = _suit(parts, boxes, least, least_seen)
-    first = int(suits.argmax())
-    return parts.window(first) if suits[first] else None
-
-
-def _parts(field: Window, random: np.random.Generator, number: int) -> _Parts:
-    """Return so many parts of a field, in whole numbers."""
-    scale, stretch, across, down = random.random((4, number))
-    scale = _SCALES[0] + (_SCALES[1] - _SCALES[0]) * scale
-    shape, square = field.width / field.height, scale * scale
-    low, high = np.maximum(_RATIOS[0] / shape, square), np.minimum(_RATIOS[1] / shape, 1 / square)
-    stretch = np.where(low < high, np.sqrt(low + (high - low) * stretch), 1.0)
-    width = np.rint(field.width * scale * stretch).clip(1, field.width)
-    height = np.rint(field.height * scale / stretch).clip(1, field.height)
-    left = field.left + np.floor(across * (field.width - width + 1))
-    top = field.top + np.floor(down * (field.height - height + 1))
-    return _Parts(left, top, left + width, top + height)
-
-
-def _suit(
-    parts: _Parts, boxes: npt.NDArray[np.float64], least: npt.NDArray[np.float64], least_seen: float
-) -> npt.NDArray[np.bool_]:
-    """Tell of each part whether it overlaps one box enough, shows enough of it, and holds the centre of one."""
-    if not len(boxes):
-        return np.ones(len(least), dtype=np.bool_)
-    # Side by side, not corner by corner: operations along an axis of two numbers take several times as long.
-    one = _Parts(*boxes.T[:, :, None])
-    shared = np.maximum(np.minimum(parts.right, one.right) - np.maximum(parts.left, one.left), 0)
-    shared *= np.maximum(np.minimum(parts.bottom, one.bottom) - np.maximum(parts.top, one.top), 0)
-    theirs = one.area
-    enough = shared >= least * (parts.area + theirs - shared)
-    enough &= shared >= least_seen * theirs
-    across, down = (one.left + one.right) / 2, (one.top + one.bottom) / 2
-    centred = (across >= parts.left) & (across <= parts.right) & (down >= parts.top) & (down <= parts.bottom)
-    suits: npt.NDArray[np.bool_] = enough.any(axis=0) & centred.any(axis=0)
-    return suits
-
-
-class _Parts(NamedTuple):
-    """Rectangles, many at once."""
-
-    left: npt.NDArray[np.float64]
-    top: npt.NDArray[np.float64]
-    right: npt.NDArray[np.float64]
-    bottom: npt.NDArray[np.float64]
-
-    @property
-    def area(self) -> npt.NDArray[np.float64]:
-        return (self.right - self.left) * (self.bottom - self.top)
-
-    def window(self, place: int) -> Window:
-        return Window(*(int(side[place]) for side in self))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -271,21 +272,20 @@ class DetectionLoader:
             raise RecordError(message, path=self.reader.path, value=self._most, cure=f"choose at least {most}")
         return self._most
 
-    def _begin(self, place: Place) -> Draw:
+    def _begin(self, places: Sequence[Place]) -> list[Draw]:
         if self._augmentation is None:
-            draw = unchanged(self._source, place)
+            draws = unchanged(self._source, places)
         else:
-            draw = changed(self._source, place, self._seed, self._augmentation)
+            draws = changed(self._source, places, self._seed, self._augmentation)
         if self.form.dtype == "uint8" and self.form.layout == "NHWC":
-            return draw
+            return draws
+        return [functools.partial(self._convert, draw) for draw in draws]
 
-        def converted(slot: npt.NDArray[Any]) -> Drawn:
-            pixels = np.empty((self.image_shape, self.image_shape, 3), dtype=np.uint8)
-            drawn = draw(pixels)
-            self.form.write(pixels, slot)
-            return drawn
-
-        return converted
+    def _convert(self, draw: Draw, slot: npt.NDArray[Any]) -> Drawn:
+        pixels = np.empty((self.image_shape, self.image_shape, 3), dtype=np.uint8)
+        drawn = draw(pixels)
+        self.form.write(pixels, slot)
+        return drawn
 
 
 def _check(least: int, values: Mapping[str, object]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Draw", "Drawn", "Filled", "Memory", "Place", "filled", "label_rows", "one_thread_each"]
 
-_TOGETHER = 4  # images a task: handing over costs a thread as much as reading a record
+_MOST_TOGETHER = 8  # images a task: choices for several at once take hardly longer than for one
 
 
 class Place(NamedTuple):
@@ -93,7 +93,7 @@ class Memory:
 
 
 def filled(
-    begin: Callable[[Place], Draw],
+    begin: Callable[[Sequence[Place]], Sequence[Draw]],
     plan: Iterable[Sequence[Place]],
     memory: Memory,
     *,
@@ -105,8 +105,8 @@ def filled(
     Parameters
     ----------
     begin : callable
-        Reads and chooses all about the image of a place but its pixels, and returns what draws them into their
-        slot. Called in threads, for several images before the first of them is drawn: decoding leaves the
+        Reads and chooses all about the images of some places but their pixels, and returns what draws those into
+        their slots. Called in threads, for several images before the first of them is drawn: decoding leaves the
         processor's caches with nothing of Python, so that the same choices take twice as long right behind it.
     plan : iterable of sequence of Place
         The places of each batch.
@@ -123,8 +123,7 @@ def filled(
     """
 
     def work(places: Sequence[Place], slots: npt.NDArray[Any]) -> list[Drawn]:
-        begun = [begin(place) for place in places]
-        return [draw(slot) for draw, slot in zip(begun, slots, strict=True)]
+        return [draw(slot) for draw, slot in zip(begin(places), slots, strict=True)]
 
     waiting: deque[tuple[npt.NDArray[Any], list[Future[list[Drawn]]]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="birdsod-loader")
@@ -133,7 +132,9 @@ def filled(
         try:
             for places in plan:
                 images = memory.take(len(places))
-                cuts = [slice(first, first + _TOGETHER) for first in range(0, len(places), _TOGETHER)]
+                # Two tasks for each thread at least, as far as batches are under way.
+                each = min(max(1, len(places) * (1 + ahead) // (2 * threads)), _MOST_TOGETHER)
+                cuts = [slice(first, first + each) for first in range(0, len(places), each)]
                 waiting.append((images, [pool.submit(work, places[cut], images[cut]) for cut in cuts]))
                 if len(waiting) > ahead:
                     yield _done(*waiting.popleft())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from birdsod.ssd.augmentation import Augmentation, choose_change
+from birdsod.ssd.augmentation import Augmentation, choose_changes
 from birdsod.ssd.filling import Draw, Drawn, Memory, Place, filled, label_rows
 from birdsod.ssd.sources import RecordSource, Source
 from birdsod.ssd.windows import whole
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
     import numpy.typing as npt
+
+    from birdsod.ssd.windows import Sample
 
 __all__ = ["Batch", "RecordSource", "Source", "Stream", "changed", "in_order", "shuffled", "unchanged"]
 
@@ -114,51 +116,58 @@ class Stream:
         turns = (divmod(k, number) for k in range(first, first + self.batch_size)[self.share])
         return [Place(turn, int(shuffled(number, self.seed, turn)[k])) for turn, k in turns]
 
-    def _begin(self, place: Place) -> Draw:
-        return changed(self.source, place, self.seed, self.augmentation)
+    def _begin(self, places: Sequence[Place]) -> list[Draw]:
+        return changed(self.source, places, self.seed, self.augmentation)
 
 
-def changed(source: Source, place: Place, seed: int, augmentation: Augmentation) -> Draw:
-    """Return what draws an image as it is changed in a turn.
+def changed(source: Source, places: Sequence[Place], seed: int, augmentation: Augmentation) -> list[Draw]:
+    """Return what draws images as they are changed in a turn.
 
     Parameters
     ----------
     source : Source
         The images.
-    place : Place
-        Which one, and in which turn.
+    places : sequence of Place
+        Which ones, and in which turn.
     seed : int
         Of the changes.
     augmentation : Augmentation
-        How much it is changed.
+        How much they are changed.
 
     Returns
     -------
-    callable
-        Takes the place for the pixels, ``(size, size, 3)``, and tells of them.
+    list of callable
+        One an image: takes the place for the pixels, ``(size, size, 3)``, and tells of them.
     """
-    image_id, picture = source.load(place.position)
-    change = choose_change(picture, np.random.default_rng([seed, _CHANGES, place.turn, image_id]), augmentation)
-    return lambda out: Drawn(image_id, *change.draw(picture, size=len(out), out=out)[1:])
+    loaded = [(place.turn, *source.load(place.position)) for place in places]
+    randoms = [np.random.default_rng([seed, _CHANGES, turn, image_id]) for turn, image_id, _ in loaded]
+    changes = choose_changes([picture for *_, picture in loaded], randoms, augmentation)
+    drawn = [functools.partial(change.draw, picture) for (*_, picture), change in zip(loaded, changes, strict=True)]
+    return [functools.partial(_draw, image_id, draw) for (_, image_id, _), draw in zip(loaded, drawn, strict=True)]
 
 
-def unchanged(source: Source, place: Place) -> Draw:
-    """Return what draws an image as it is, but for its size.
+def unchanged(source: Source, places: Sequence[Place]) -> list[Draw]:
+    """Return what draws images as they are, but for their size.
 
     Parameters
     ----------
     source : Source
         The images.
-    place : Place
-        Which one.
+    places : sequence of Place
+        Which ones.
 
     Returns
     -------
-    callable
-        Takes the place for the pixels, ``(size, size, 3)``, and tells of them.
+    list of callable
+        One an image: takes the place for the pixels, ``(size, size, 3)``, and tells of them.
     """
-    image_id, picture = source.load(place.position)
-    return lambda out: Drawn(image_id, *whole(picture, size=len(out), out=out)[1:])
+    loaded = [source.load(place.position) for place in places]
+    return [functools.partial(_draw, image_id, functools.partial(whole, picture)) for image_id, picture in loaded]
+
+
+def _draw(image_id: int, draw: Callable[..., Sample], out: npt.NDArray[np.uint8]) -> Drawn:
+    sample = draw(size=len(out), out=out)
+    return Drawn(image_id, sample.boxes, sample.class_ids)
 
 
 @functools.lru_cache(maxsize=8)
@@ -212,7 +221,7 @@ def in_order(
 
 
 def _batches(
-    begin: Callable[[Place], Draw],
+    begin: Callable[[Sequence[Place]], list[Draw]],
     plan: Iterable[Sequence[Place]],
     shape: tuple[int, int],
     *,

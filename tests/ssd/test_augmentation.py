@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdsod.errors import HyperparameterError
-from birdsod.ssd.augmentation import Augmentation, augment, choose_window, jitter
+from birdsod.ssd.augmentation import Augmentation, augment, choose_windows, jitter
 from birdsod.ssd.options import LocalOptions
 from birdsod.ssd.windows import Sample, Window
 
@@ -18,6 +18,11 @@ NOTHING: dict[str, Any] = {"mirror": 0.0, "crop": 0.0, "zoom_out": 0.0, "colour"
 
 def still(**changes: float) -> Augmentation:
     return Augmentation(**{**NOTHING, **changes})
+
+
+def window_of(sample: Sample, random: np.random.Generator, settings: Augmentation) -> Window:
+    (window,) = choose_windows([sample], [random], settings)
+    return window
 
 
 def same(one: Sample, other: Sample) -> bool:
@@ -70,7 +75,7 @@ def test_a_crop_leaves_as_much_of_an_object_in_sight_as_it_must(least_seen: floa
     box = (sample.boxes * (90, 70, 90, 70))[0]
     seen = []
     for seed in range(60):
-        part = choose_window(sample, np.random.default_rng(seed), still(crop=1.0, least_seen=least_seen))
+        part = window_of(sample, np.random.default_rng(seed), still(crop=1.0, least_seen=least_seen))
         sides = np.minimum(box[2:], part[2:]) - np.maximum(box[:2], part[:2])
         seen.append(np.prod(sides) / np.prod(box[2:] - box[:2]))
     assert min(seen) >= least_seen - 1e-9
@@ -80,10 +85,10 @@ def test_a_crop_leaves_as_much_of_an_object_in_sight_as_it_must(least_seen: floa
 def test_a_crop_is_a_part_and_a_larger_field_is_not() -> None:
     sample = noise()
     for seed in range(40):
-        part = choose_window(sample, np.random.default_rng(seed), still(crop=1.0))
+        part = window_of(sample, np.random.default_rng(seed), still(crop=1.0))
         assert 0 <= part.left < part.right <= 90
         assert 0 <= part.top < part.bottom <= 70
-        field = choose_window(sample, np.random.default_rng(seed), still(zoom_out=1.0))
+        field = window_of(sample, np.random.default_rng(seed), still(zoom_out=1.0))
         assert max(field.left, field.top) <= 0
         assert 90 <= field.width <= 4 * 90
         assert (field.right >= 90, field.bottom >= 70) == (True, True)
@@ -91,23 +96,23 @@ def test_a_crop_is_a_part_and_a_larger_field_is_not() -> None:
 
 def test_a_field_that_may_not_grow_does_not() -> None:
     settings_ = still(zoom_out=1.0, largest_field=1.0)
-    assert choose_window(noise(), np.random.default_rng(0), settings_) == Window(0, 0, 90, 70)
+    assert window_of(noise(), np.random.default_rng(0), settings_) == Window(0, 0, 90, 70)
 
 
 def test_without_objects_any_part_will_do() -> None:
-    parts = {choose_window(noise(objects=0), np.random.default_rng(seed), still(crop=1.0)) for seed in range(10)}
+    parts = {window_of(noise(objects=0), np.random.default_rng(seed), still(crop=1.0)) for seed in range(10)}
     assert len(parts) == 10
 
 
 def test_without_a_part_that_suits_the_whole_is_taken() -> None:
     speck = Sample(noise().image, np.array([[0.5, 0.5, 0.5001, 0.5001]]), np.array([0]))
-    assert choose_window(speck, np.random.default_rng(0), still(crop=1.0)) == Window(0, 0, 90, 70)
+    assert window_of(speck, np.random.default_rng(0), still(crop=1.0)) == Window(0, 0, 90, 70)
 
 
 def test_a_strip_is_cropped_in_its_own_shape() -> None:
     strip = Sample(np.zeros((10, 400, 3), np.uint8), np.array([[0.0, 0.0, 1.0, 1.0]]), np.array([0]))
     for seed in range(20):
-        part = choose_window(strip, np.random.default_rng(seed), still(crop=1.0))
+        part = window_of(strip, np.random.default_rng(seed), still(crop=1.0))
         assert part.width >= 1
         assert part.height >= 1
 
@@ -220,3 +225,23 @@ def test_colours_change_as_tables_would_change_them(seed: int) -> None:
     if changes[3]:
         expected = np.asarray(cv2.convertScaleAbs(expected, alpha=1 + float(changes[3])), dtype=np.uint8)
     assert np.array_equal(jitter(image, np.random.default_rng(seed), 1.0), expected)
+
+
+@settings(deadline=None)
+@given(
+    objects=st.lists(st.integers(0, 5), min_size=1, max_size=6),
+    least_seen=st.sampled_from([0.0, 0.9]),
+    seed=st.integers(0, 1000),
+)
+def test_what_is_chosen_for_an_image_does_not_depend_on_the_others(
+    objects: list[int], least_seen: float, seed: int
+) -> None:
+    samples = [noise(40 + 30 * place, 70, number) for place, number in enumerate(objects)]
+    settings_ = still(crop=0.8, zoom_out=0.5, least_seen=least_seen)
+    together = choose_windows(samples, generators(seed, len(samples)), settings_)
+    alone = [window_of(*each, settings_) for each in zip(samples, generators(seed, len(samples)), strict=True)]
+    assert together == alone
+
+
+def generators(seed: int, number: int) -> list[np.random.Generator]:
+    return [np.random.default_rng([seed, place]) for place in range(number)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import torch
 from birdsod.ssd.filling import Draw, Drawn, Memory, Place, filled, label_rows, one_thread_each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -69,12 +70,13 @@ def plan(sizes: list[int]) -> list[list[Place]]:
     return [[Place(0, int(k)) for k in range(end - size, end)] for size, end in zip(sizes, ends, strict=True)]
 
 
-def begin(place: Place) -> Draw:
-    def draw(slot: npt.NDArray[Any]) -> Drawn:
-        slot[:] = place.position
-        return Drawn(100 + place.position, np.zeros((0, 4)), np.zeros(0, np.int64))
+def begin(places: Sequence[Place]) -> list[Draw]:
+    return [functools.partial(fill, place) for place in places]
 
-    return draw
+
+def fill(place: Place, slot: npt.NDArray[Any]) -> Drawn:
+    slot[:] = place.position
+    return Drawn(100 + place.position, np.zeros((0, 4)), np.zeros(0, np.int64))
 
 
 @pytest.mark.parametrize("threads", [1, 3])
