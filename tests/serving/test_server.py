@@ -17,6 +17,7 @@ import pytest
 
 from birdsod.errors import ImageError, ServingError
 from birdsod.serving import Server
+from birdsod.serving.server import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -369,3 +370,10 @@ def test_a_fault_of_the_server_itself_is_logged(
     assert ask(server, body=jpeg, headers={"Content-Type": "image/jpeg"})[0] == 200
     assert predictor.seen == [(80, 60)]
     assert "a fault of the server" in capfd.readouterr().err
+
+
+def test_no_part_of_an_answer_waits_for_another_to_be_acknowledged() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
