@@ -31,6 +31,7 @@ _LEAST_OVERLAPS = (0.1, 0.3, 0.5, 0.7, 0.9)
 _TRIALS = 25
 _SCALES = (0.3, 1.0)
 _RATIOS = (0.5, 2.0)
+_BOXES_AT_ONCE = 64  # so that memory stays small where an image has thousands
 
 
 class CropTrials(NamedTuple):
@@ -119,16 +120,27 @@ def _boxes(pictures: Sequence[Picture]) -> _Parts:
 
 
 def _suit(parts: _Parts, boxes: _Parts, least: Numbers, least_seen: float) -> npt.NDArray[np.bool_]:
-    """Tell of each part whether it overlaps one box enough, shows enough of it, and holds the centre of one.
+    """Tell of each part whether it overlaps one box enough, shows enough of it, and holds the centre of one."""
+    enough = centred = np.zeros(least.shape, dtype=np.bool_)
+    for first in range(0, len(boxes.left), _BOXES_AT_ONCE):
+        some = _Parts(*(side[first : first + _BOXES_AT_ONCE] for side in boxes))
+        enough = enough | _overlap(parts, some, least, least_seen).any(axis=0)
+        centred = centred | _hold_centre(parts, some).any(axis=0)
+    return enough & centred
 
-    Side by side, not corner by corner: operations along an axis of two numbers take several times as long.
-    """
+
+# Side by side, not corner by corner: operations along an axis of two numbers take several times as long.
+def _overlap(parts: _Parts, boxes: _Parts, least: Numbers, least_seen: float) -> npt.NDArray[np.bool_]:
     shared = np.maximum(np.minimum(parts.right, boxes.right) - np.maximum(parts.left, boxes.left), 0)
     shared *= np.maximum(np.minimum(parts.bottom, boxes.bottom) - np.maximum(parts.top, boxes.top), 0)
     theirs = boxes.area
-    enough = shared >= least * (parts.area + theirs - shared)
+    enough: npt.NDArray[np.bool_] = shared >= least * (parts.area + theirs - shared)
     enough &= shared >= least_seen * theirs
+    return enough
+
+
+def _hold_centre(parts: _Parts, boxes: _Parts) -> npt.NDArray[np.bool_]:
     across, down = (boxes.left + boxes.right) / 2, (boxes.top + boxes.bottom) / 2
-    centred = (across >= parts.left) & (across <= parts.right) & (down >= parts.top) & (down <= parts.bottom)
-    suits: npt.NDArray[np.bool_] = enough.any(axis=0) & centred.any(axis=0)
-    return suits
+    inside: npt.NDArray[np.bool_] = (across >= parts.left) & (across <= parts.right)
+    inside &= (down >= parts.top) & (down <= parts.bottom)
+    return inside

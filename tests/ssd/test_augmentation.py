@@ -245,3 +245,14 @@ def test_what_is_chosen_for_an_image_does_not_depend_on_the_others(
 
 def generators(seed: int, number: int) -> list[np.random.Generator]:
     return [np.random.default_rng([seed, place]) for place in range(number)]
+
+
+def test_a_crop_may_hold_one_object_of_very_many() -> None:
+    far = np.tile([[0.0, 0.0, 0.01, 0.01]], (200, 1))
+    boxes = np.vstack([far, [[0.2, 0.2, 0.8, 0.8]]])
+    crowd = Sample(np.zeros((70, 90, 3), np.uint8), boxes, np.zeros(201, np.int64))
+    for seed in range(20):
+        part = window_of(crowd, np.random.default_rng(seed), still(crop=1.0, least_seen=0.9))
+        across = min(part.right, 72) - max(part.left, 18)
+        down = min(part.bottom, 56) - max(part.top, 14)
+        assert across * down >= 0.9 * 54 * 42
