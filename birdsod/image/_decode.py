@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from birdsod.image._formats import Header
     from birdsod.image._sources import ImageSource, StoredImage
 
-__all__ = ["MAX_PIXELS", "as_rgb", "decode", "is_truncated", "upright"]
+__all__ = ["MAX_PIXELS", "as_rgb", "decode", "decode_read", "is_truncated", "upright"]
 
 MAX_PIXELS = 100_000_000
 """Images with more pixels are refused before they are decoded: a few bytes can claim gigabytes."""
@@ -80,13 +80,20 @@ def decode(
     >>> decode(encode(red[..., ::-1], encoding=".png"))[0, 0].tolist()
     [255, 0, 0]
     """
-    import cv2
-
     if color not in _COLORS:
         raise ImageError("unknown color", value=color, cure=f"choose one of {', '.join(_COLORS)}")
     if reduction not in _REDUCTIONS:
         raise ImageError("unknown reduction", value=reduction, cure="choose 1, 2, 4 or 8")
     header, data = read_image(source, max_pixels=max_pixels)
+    return decode_read(header, data, color=color, reduction=reduction, path=naming(source))
+
+
+def decode_read(
+    header: Header, data: bytes, *, color: str = "rgb", reduction: int = 1, path: str | None = None
+) -> NDArray[Any]:
+    """Return the pixels of an image whose header has been read and found small enough."""
+    import cv2
+
     if _breaks_off(header, data):
         # From memory OpenCV gives nothing for a JPEG that breaks off; from a file libjpeg adds this end itself.
         data += _END_OF_IMAGE
@@ -94,10 +101,10 @@ def decode(
     try:
         pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:
-        raise ImageError("the image cannot be decoded", path=naming(source), cause=str(error)) from error
+        raise ImageError("the image cannot be decoded", path=path, cause=str(error)) from error
     if pixels is None:
         cause = "a copy or download that broke off, or a variant that OpenCV does not read"
-        raise ImageError("the image cannot be decoded", path=naming(source), cause=cause, cure="get it again")
+        raise ImageError("the image cannot be decoded", path=path, cause=cause, cure="get it again")
     if color == "unchanged":
         return pixels
     return upright(pixels, header.orientation)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from birdsod.errors import ImageError, RecordError
+from birdsod.image._decode import MAX_PIXELS, decode_read
+from birdsod.image._sources import oriented_size, read_image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
 
+    from birdsod.image._formats import Header
     from birdsod.recordio import RecordReader
     from birdsod.ssd.windows import Picture
 
@@ -41,17 +44,16 @@ class _Stored:
     height: int
     boxes: npt.NDArray[np.float64]
     class_ids: npt.NDArray[np.int64]
+    header: Header
     data: bytes
     reduce: bool
     place: tuple[Path | str, int]
 
     def pixels(self, reduction: int) -> tuple[npt.NDArray[np.uint8], int]:
-        from birdsod.image import decode, sniff
-
-        if not (self.reduce and sniff(self.data) == "image/jpeg"):
+        if not (self.reduce and self.header.kind == "image/jpeg"):
             reduction = 1
         try:
-            return decode(self.data, reduction=cast("Literal[1, 2, 4, 8]", reduction)), reduction
+            return decode_read(self.header, self.data, reduction=reduction), reduction
         except ImageError as error:
             error.path, error.record = str(self.place[0]), self.place[1]
             raise
@@ -100,13 +102,11 @@ class RecordSource:
         ImageError
             If the image cannot be decoded; from the picture too.
         """
-        from birdsod.image import read_size
-
         place = self.reader.path, position
         record = self.reader[position]
         try:
             label = record.boxes
-            width, height = read_size(record.image)
+            header, data = read_image(record.image, max_pixels=MAX_PIXELS)
         except (ImageError, RecordError) as error:
             error.path, error.record = str(place[0]), position
             raise
@@ -114,7 +114,8 @@ class RecordSource:
         class_ids = np.asarray(label.class_ids, dtype=np.int64)
         _check(boxes, class_ids, self.num_classes, place)
         boxes = boxes.clip(0, 1)
-        return int(record.header.id), _Stored(width, height, boxes, class_ids, record.image, self.reduce, place)
+        size = oriented_size(header)
+        return int(record.header.id), _Stored(*size, boxes, class_ids, header, data, self.reduce, place)
 
 
 def _check(

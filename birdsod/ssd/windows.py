@@ -220,8 +220,7 @@ def look_through(
         _resize(pixels[seen.top : seen.bottom, seen.left : seen.right], shown, interpolation)
         if touch is not None:
             touch(shown)
-    boxes = picture.boxes * (np.array([picture.width, picture.height] * 2) / reduction)
-    return Sample(image, *_moved(boxes, picture.class_ids, window, (across, down), size))
+    return Sample(image, *_moved(picture, reduction, window, (across, down), size))
 
 
 def _reduction(least: int, size: int) -> int:
@@ -261,23 +260,20 @@ class _Axis(NamedTuple):
 
 
 def _moved(
-    boxes: npt.NDArray[np.float64],
-    class_ids: npt.NDArray[np.int64],
-    window: Window,
-    axes: tuple[_Axis, _Axis],
-    size: int,
+    picture: Picture, reduction: int, window: Window, axes: tuple[_Axis, _Axis], size: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return boxes, given in pixels, as parts of what is drawn, and the classes of those that are left."""
+    """Return the boxes that are left as parts of what is drawn, and their classes."""
     across, down = axes
+    wide, high = picture.width / reduction, picture.height / reduction
     moved, kept = [], []
     # As Python's numbers: a picture has few objects, and right behind its pixels each operation on arrays is slow.
-    for (left, top, right, bottom), class_id in zip(boxes.tolist(), class_ids.tolist(), strict=True):
+    for box, class_id in zip(picture.boxes.tolist(), picture.class_ids.tolist(), strict=True):
+        left, top, right, bottom = box[0] * wide, box[1] * high, box[2] * wide, box[3] * high
         if not window.holds((left + right) / 2, (top + bottom) / 2):
             continue
-        left, right = across.part(left, size), across.part(right, size)  # noqa: PLW2901 - the same edges, moved
-        top, bottom = down.part(top, size), down.part(bottom, size)  # noqa: PLW2901 - the same
-        if min(right - left, bottom - top) * size > _THINNEST:
-            moved.append((left, top, right, bottom))
+        low, far = (across.part(left, size), down.part(top, size)), (across.part(right, size), down.part(bottom, size))
+        if min(far[0] - low[0], far[1] - low[1]) * size > _THINNEST:
+            moved.append((*low, *far))
             kept.append(class_id)
     return np.array(moved, dtype=np.float64).reshape(-1, 4), np.array(kept, dtype=np.int64)
 
