@@ -19,7 +19,7 @@ import numpy as np
 
 from birdsod.errors import HyperparameterError
 from birdsod.ssd.cropping import CropTrials, choose_parts
-from birdsod.ssd.windows import Sample, Window, look_through
+from birdsod.ssd.windows import Sample, Window, look_through, mirror
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,7 +182,7 @@ class Change(NamedTuple):
         """
         way, touch = self.interpolation, self.touch
         seen = look_through(picture, self.window, size=size, interpolation=way, out=out, touch=touch)
-        return _turn(seen) if self.turned else seen
+        return mirror(seen, out=seen.image) if self.turned else seen
 
 
 def choose_changes(
@@ -209,15 +209,6 @@ def choose_changes(
     windows = choose_windows(pictures, randoms, settings)
     recolours = [_recolour(random, settings.colour) if settings.colour else None for random in randoms]
     return [Change(window, *each, touch) for window, each, touch in zip(windows, first, recolours, strict=True)]
-
-
-def _turn(sample: Sample) -> Sample:
-    """Mirror an image of our own where it stands."""
-    import cv2
-
-    cv2.flip(sample.image, 1, dst=sample.image)
-    left, top, right, bottom = sample.boxes.T
-    return sample._replace(boxes=np.array([1 - right, top, 1 - left, bottom]).T)
 
 
 def jitter(image: npt.NDArray[np.uint8], random: np.random.Generator, strength: float) -> npt.NDArray[np.uint8]:

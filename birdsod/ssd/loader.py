@@ -142,8 +142,8 @@ def changed(source: Source, places: Sequence[Place], seed: int, augmentation: Au
     loaded = [(place.turn, *source.load(place.position)) for place in places]
     randoms = [np.random.default_rng([seed, _CHANGES, turn, image_id]) for turn, image_id, _ in loaded]
     changes = choose_changes([picture for *_, picture in loaded], randoms, augmentation)
-    drawn = [functools.partial(change.draw, picture) for (*_, picture), change in zip(loaded, changes, strict=True)]
-    return [functools.partial(_draw, image_id, draw) for (_, image_id, _), draw in zip(loaded, drawn, strict=True)]
+    draws = [functools.partial(change.draw, picture) for change, (*_, picture) in zip(changes, loaded, strict=True)]
+    return [functools.partial(_draw, image_id, draw) for draw, (_, image_id, _) in zip(draws, loaded, strict=True)]
 
 
 def unchanged(source: Source, places: Sequence[Place]) -> list[Draw]:

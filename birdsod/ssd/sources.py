@@ -126,7 +126,7 @@ def _check(
 ) -> None:
     path, record = place
     # As Python's numbers: a record has few objects, and right behind a copied image each operation on arrays is slow.
-    beyond = num_classes or math.inf
+    beyond = math.inf if num_classes is None else num_classes
     for class_id in class_ids.tolist():
         if not 0 <= class_id < beyond:
             below = "is negative" if num_classes is None else f"is not below num_classes, {num_classes}"

@@ -150,28 +150,28 @@ def whole(picture: Picture, *, size: int, out: npt.NDArray[np.uint8] | None = No
     -------
     Sample
     """
-    pixels, _ = picture.pixels(_reduction(min(picture.width, picture.height), size))
-    image = np.empty((size, size, 3), dtype=np.uint8) if out is None else out
-    _resize(pixels, image, interpolation=1)
-    boxes = picture.boxes
-    seen = ((boxes[:, 2:] - boxes[:, :2]) * size > _THINNEST).all(axis=1)
-    return Sample(image, boxes[seen], picture.class_ids[seen])
+    return look_through(picture, Window(0, 0, picture.width, picture.height), size=size, out=out)
 
 
-def mirror(sample: Sample) -> Sample:
+def mirror(sample: Sample, *, out: npt.NDArray[np.uint8] | None = None) -> Sample:
     """Return the mirror image with its objects.
 
     Parameters
     ----------
     sample : Sample
         The image and its objects.
+    out : ndarray of uint8, optional
+        Takes the pixels; the sample's own are mirrored where they stand.
 
     Returns
     -------
     Sample
     """
+    import cv2
+
     left, top, right, bottom = sample.boxes.T
-    return sample._replace(image=sample.image[:, ::-1], boxes=np.stack([1 - right, top, 1 - left, bottom], axis=1))
+    image = np.asarray(cv2.flip(sample.image, 1, dst=out), dtype=np.uint8)
+    return sample._replace(image=image, boxes=np.array([1 - right, top, 1 - left, bottom]).T)
 
 
 def look_through(
@@ -205,7 +205,7 @@ def look_through(
     Sample
         Objects whose centre is outside the window are gone, the others are cut at its edges.
     """
-    pixels, reduction = picture.pixels(_reduction(min(window.width, window.height), size))
+    pixels, reduction = picture.pixels(_reduction(window, size))
     window = _reduced(window, reduction)
     height, width = pixels.shape[:2]
     seen = Window(max(window.left, 0), max(window.top, 0), min(window.right, width), min(window.bottom, height))
@@ -223,8 +223,9 @@ def look_through(
     return Sample(image, *_moved(picture, reduction, window, (across, down), size))
 
 
-def _reduction(least: int, size: int) -> int:
-    """Return how much smaller pixels may be, so many on the shorter side, without one being drawn more than once."""
+def _reduction(window: Window, size: int) -> int:
+    """Return how much smaller the pixels may be without one of them being drawn more than once."""
+    least = min(window.width, window.height)
     return next((reduction for reduction in _REDUCTIONS if least >= reduction * size), 1)
 
 
