@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from birdsod.ssd.options import LocalOptions
     from birdsod.ssd.windows import Picture
 
-__all__ = ["Augmentation", "Change", "augment", "choose_changes", "choose_windows", "jitter"]
+__all__ = ["Augmentation", "Change", "choose_changes", "choose_windows", "jitter"]
 
 _SMALLEST_FIELD = 1.05
 # Of what the local engine trains on; measured, see docs/training.md.
@@ -110,38 +110,6 @@ class Augmentation:
             colour=options.colour,
             least_seen=_LEAST_SEEN,
         )
-
-
-def augment(
-    picture: Picture,
-    random: np.random.Generator,
-    *,
-    size: int,
-    settings: Augmentation,
-    out: npt.NDArray[np.uint8] | None = None,
-) -> Sample:
-    """Return a changed copy, ``size`` pixels wide and high.
-
-    Parameters
-    ----------
-    picture : Picture
-        The image and its objects.
-    random : numpy.random.Generator
-        Decides everything; the same state gives the same result.
-    size : int
-        Side of the result.
-    settings : Augmentation
-        How much is left to chance.
-    out : ndarray of uint8, optional
-        Takes the pixels, ``(size, size, 3)``.
-
-    Returns
-    -------
-    Sample
-        Objects whose centre fell outside are gone, the others are cut at the edges.
-    """
-    (change,) = choose_changes([picture], [random], settings)
-    return change.draw(picture, size=size, out=out)
 
 
 class Change(NamedTuple):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -9,15 +9,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdsod.errors import HyperparameterError
-from birdsod.ssd.augmentation import Augmentation, augment, choose_windows, jitter
+from birdsod.ssd.augmentation import Augmentation, choose_changes, choose_windows, jitter
 from birdsod.ssd.options import LocalOptions
 from birdsod.ssd.windows import Sample, Window
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 NOTHING: dict[str, Any] = {"mirror": 0.0, "crop": 0.0, "zoom_out": 0.0, "colour": 0.0}
 
 
 def still(**changes: float) -> Augmentation:
     return Augmentation(**{**NOTHING, **changes})
+
+
+def augment(
+    sample: Sample, random: np.random.Generator, *, size: int, settings: Augmentation, **out: npt.NDArray[np.uint8]
+) -> Sample:
+    (change,) = choose_changes([sample], [random], settings)
+    return change.draw(sample, size=size, **out)
 
 
 def window_of(sample: Sample, random: np.random.Generator, settings: Augmentation) -> Window:
