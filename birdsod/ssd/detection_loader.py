@@ -14,8 +14,10 @@ from birdsod import _ordered
 from birdsod.errors import HyperparameterError, RecordError
 from birdsod.recordio import RecordReader
 from birdsod.ssd.batch_form import BatchForm
-from birdsod.ssd.filling import Draw, Drawn, Filled, Memory, Place, filled, label_rows
-from birdsod.ssd.loader import RecordSource, changed, shuffled, unchanged
+from birdsod.ssd.filling import Drawn, Filled, Memory, Place, filled, label_rows
+from birdsod.ssd.filling_processes import FillingProcesses
+from birdsod.ssd.loader import RecordSource, shuffled
+from birdsod.ssd.preparation import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -57,8 +59,8 @@ class DetectionBatch:
 class DetectionLoader:
     """Batches out of a ``.rec`` file: decoded, changed, resized and put together in threads, ahead of their use.
 
-    What a batch holds depends on the seed, the epoch and its number alone: not on the number of threads, and not
-    on where a run was interrupted. Nothing is remembered from one call to the next, so that a loop that wants
+    What a batch holds depends on the seed, the epoch and its number alone: not on the number of threads or processes,
+    and not on where a run was interrupted. Nothing is remembered from one call to the next, so that a loop that wants
     another order and other changes in each epoch says which epoch it is in.
 
     An epoch that is open, begun and not at its end, has threads, and keeps OpenCV at one thread an image, in the
@@ -94,6 +96,10 @@ class DetectionLoader:
         of at least as many pixels as it has: quicker on large photographs. The pixels differ, so evaluate without.
     threads : int, optional
         How many images are worked on at a time; by default as many as there are cores.
+    processes : int, default 0
+        How many processes of their own work on images, one each, in place of threads of this one. They begin with the
+        first epoch, under ``if __name__ == "__main__":`` in a script, and end with the loader. Worth their second to
+        begin and their memory where images are changed: Python lets only one thread of a process choose at a time.
     ahead : int, default 2
         How many batches are under way beside the one that is being used.
 
@@ -145,18 +151,21 @@ class DetectionLoader:
         shards: int = 1,
         reduce: bool = False,
         threads: int | None = None,
+        processes: int = 0,
         ahead: int = 2,
     ) -> None:
-        threads = _ordered.cores() if threads is None else threads
-        at_least_one = {"batch_size": batch_size, "image_shape": image_shape, "shards": shards, "threads": threads}
-        at_least_one |= {} if most_objects is None else {"most_objects": most_objects}
-        _check(1, at_least_one)
-        _check(0, {"seed": seed, "shard": shard, "ahead": ahead})
+        given = {"most_objects": most_objects, "threads": threads}
+        at_least_one = {"batch_size": batch_size, "image_shape": image_shape, "shards": shards}
+        _check(1, at_least_one | {name: value for name, value in given.items() if value is not None})
+        _check(0, {"seed": seed, "shard": shard, "ahead": ahead, "processes": processes})
+        if processes and threads is not None:
+            raise HyperparameterError("both threads and processes are given", value=threads, cure="choose one of them")
         if shard >= shards:
             raise HyperparameterError("shard is out of range", value=shard, cure=f"choose 0 to {shards - 1}")
         self._is_own = not isinstance(records, RecordReader)
         self.reader: RecordReader = records if isinstance(records, RecordReader) else RecordReader(records)
         self._epochs: weakref.WeakSet[Generator[DetectionBatch]] = weakref.WeakSet()
+        self._processes: FillingProcesses | None = None
         self._closed = False
         if len(self.reader) < shards:
             self.close()
@@ -168,14 +177,19 @@ class DetectionLoader:
         self.batch_size: int = batch_size
         self.image_shape: int = image_shape
         self.form: BatchForm = form or BatchForm()
-        self._source = RecordSource(self.reader, reduce=reduce)
         self._order = seed if shuffle else None
-        self._seed, self._augmentation = seed, augmentation
         self._most, self._drop_last = most_objects, drop_last
         self._part = shard, shards
-        self._threads, self._ahead = threads, ahead
+        source = RecordSource(self.reader, reduce=reduce)
+        prepare = Preparation(source, image_shape, seed, augmentation, self.form)
         shape = self.form.shape(batch_size, image_shape)
-        self._memory = Memory(shape, self.form.dtype, keep=ahead + 2)
+        if processes:
+            self._processes = FillingProcesses(prepare, shape, self.form.dtype, processes=processes, ahead=ahead)
+            self._fill = self._processes.filled
+        else:
+            memory = Memory(shape, self.form.dtype, keep=ahead + 2)
+            threads = _ordered.cores() if threads is None else threads
+            self._fill = functools.partial(filled, prepare, memory=memory, threads=threads, ahead=ahead)
 
     def __enter__(self) -> Self:
         return self
@@ -203,6 +217,8 @@ class DetectionLoader:
                 message = "a batch of this loader is being made for another thread"
                 cure = "close the loader in the thread that uses its batches"
                 raise RecordError(message, path=self.reader.path, cure=cure) from error
+        if self._processes is not None:
+            self._processes.close()
         if self._is_own:
             self.reader.close()
 
@@ -244,8 +260,7 @@ class DetectionLoader:
         positions = self._positions(number)
         starts = range(first * self.batch_size, len(self) * self.batch_size, self.batch_size)
         plan = ([Place(number, k) for k in positions[start : start + self.batch_size]] for start in starts)
-        batches = filled(self._begin, plan, self._memory, threads=self._threads, ahead=self._ahead)
-        epoch = self._batches(batches, number, first)
+        epoch = self._batches(self._fill(plan), number, first)
         self._epochs.add(epoch)
         return epoch
 
@@ -271,21 +286,6 @@ class DetectionLoader:
             message = f"image {image.image_id} has {most} objects, more than most_objects"
             raise RecordError(message, path=self.reader.path, value=self._most, cure=f"choose at least {most}")
         return self._most
-
-    def _begin(self, places: Sequence[Place]) -> list[Draw]:
-        if self._augmentation is None:
-            draws = unchanged(self._source, places)
-        else:
-            draws = changed(self._source, places, self._seed, self._augmentation)
-        if self.form.dtype == "uint8" and self.form.layout == "NHWC":
-            return draws
-        return [functools.partial(self._convert, draw) for draw in draws]
-
-    def _convert(self, draw: Draw, slot: npt.NDArray[Any]) -> Drawn:
-        pixels = np.empty((self.image_shape, self.image_shape, 3), dtype=np.uint8)
-        drawn = draw(pixels)
-        self.form.write(pixels, slot)
-        return drawn
 
 
 def _check(least: int, values: Mapping[str, object]) -> None:

@@ -13,11 +13,22 @@ from birdsod._ordered import keep_what_is_freed, one_thread_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
-    from concurrent.futures import Future
 
     import numpy.typing as npt
 
-__all__ = ["Draw", "Drawn", "Filled", "Memory", "Place", "filled", "label_rows", "one_thread_each"]
+__all__ = [
+    "Begin",
+    "Draw",
+    "Drawn",
+    "Filled",
+    "Memory",
+    "Place",
+    "filled",
+    "label_rows",
+    "one_thread_each",
+    "parts",
+    "under_way",
+]
 
 _MOST_TOGETHER = 8  # images a task: choices for several at once take hardly longer than for one
 
@@ -39,6 +50,9 @@ class Drawn(NamedTuple):
 
 Draw: TypeAlias = "Callable[[npt.NDArray[Any]], Drawn]"
 """Puts the pixels of an image that was chosen into their place, and tells of it."""
+
+Begin: TypeAlias = "Callable[[Sequence[Place]], Sequence[Draw]]"
+"""Reads and chooses all about the images of some places but their pixels, and returns what draws those."""
 
 
 class Filled(NamedTuple):
@@ -93,7 +107,7 @@ class Memory:
 
 
 def filled(
-    begin: Callable[[Sequence[Place]], Sequence[Draw]],
+    begin: Begin,
     plan: Iterable[Sequence[Place]],
     memory: Memory,
     *,
@@ -125,27 +139,66 @@ def filled(
     def work(places: Sequence[Place], slots: npt.NDArray[Any]) -> list[Drawn]:
         return [draw(slot) for draw, slot in zip(begin(places), slots, strict=True)]
 
-    waiting: deque[tuple[npt.NDArray[Any], list[Future[list[Drawn]]]]] = deque()
+    def start(places: Sequence[Place]) -> Callable[[], Filled]:
+        images = memory.take(len(places))
+        tasks = [pool.submit(work, places[cut], images[cut]) for cut in parts(len(places), threads, ahead)]
+        return lambda: Filled(images, [drawn for task in tasks for drawn in task.result()])
+
     pool = ThreadPoolExecutor(threads, thread_name_prefix="birdsod-loader")
     keep_what_is_freed()
     with one_thread_each():
         try:
-            for places in plan:
-                images = memory.take(len(places))
-                # Two tasks for each thread at least, as far as batches are under way.
-                each = min(max(1, len(places) * (1 + ahead) // (2 * threads)), _MOST_TOGETHER)
-                cuts = [slice(first, first + each) for first in range(0, len(places), each)]
-                waiting.append((images, [pool.submit(work, places[cut], images[cut]) for cut in cuts]))
-                if len(waiting) > ahead:
-                    yield _done(*waiting.popleft())
-            while waiting:
-                yield _done(*waiting.popleft())
+            yield from under_way(start, plan, ahead)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _done(images: npt.NDArray[Any], tasks: list[Future[list[Drawn]]]) -> Filled:
-    return Filled(images, [drawn for task in tasks for drawn in task.result()])
+def parts(length: int, workers: int, ahead: int) -> list[slice]:
+    """Return what of a batch is worked on together.
+
+    Parameters
+    ----------
+    length : int
+        Images.
+    workers : int
+        How many work at a time.
+    ahead : int
+        How many batches are under way beside the one that is being used.
+
+    Returns
+    -------
+    list of slice
+    """
+    # Two tasks for each worker at least, as far as batches are under way.
+    each = min(max(1, length * (1 + ahead) // (2 * workers)), _MOST_TOGETHER)
+    return [slice(first, min(first + each, length)) for first in range(0, length, each)]
+
+
+def under_way(
+    start: Callable[[Sequence[Place]], Callable[[], Filled]], plan: Iterable[Sequence[Place]], ahead: int
+) -> Generator[Filled, None, None]:
+    """Yield a batch for each step of a plan, with later ones started.
+
+    Parameters
+    ----------
+    start : callable
+        Has a batch made, and returns what waits for it.
+    plan : iterable of sequence of Place
+        The places of each batch.
+    ahead : int
+        How many batches are under way beside the one that is being used.
+
+    Yields
+    ------
+    Filled
+    """
+    waiting: deque[Callable[[], Filled]] = deque()
+    for places in plan:
+        waiting.append(start(places))
+        if len(waiting) > ahead:
+            yield waiting.popleft()()
+    while waiting:
+        yield waiting.popleft()()
 
 
 def label_rows(drawn: Sequence[Drawn], most: int) -> npt.NDArray[np.float32]:

@@ -14,10 +14,13 @@ from birdsod.errors import HyperparameterError, ImageError, RecordError
 from birdsod.image import encode
 from birdsod.recordio import RecordReader, RecordWriter
 from birdsod.ssd import Augmentation, BatchForm, DetectionBatch, DetectionLoader
+from birdsod.ssd.preparation import Preparation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from birdsod.ssd.filling import Draw, Place
 
 NUMBER = 11
 STILL = BatchForm(dtype="uint8", layout="NHWC")
@@ -224,14 +227,14 @@ def test_a_reader_that_was_given_stays_open(birds: Path) -> None:
 def test_a_loader_is_not_closed_under_a_thread_that_waits(birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loader = DetectionLoader(birds, batch_size=2, image_shape=8, threads=1, ahead=0)
     begun, go_on = threading.Event(), threading.Event()
-    begin = loader._begin
+    begin = Preparation.__call__
 
-    def waiting(*given: Any) -> Any:
+    def waiting(self: Preparation, places: Sequence[Place]) -> list[Draw]:
         begun.set()
         assert go_on.wait(60)
-        return begin(*given)
+        return begin(self, places)
 
-    monkeypatch.setattr(loader, "_begin", waiting)
+    monkeypatch.setattr(Preparation, "__call__", waiting)
     epoch = loader.epoch()
     other = threading.Thread(target=next, args=(epoch,))
     other.start()
