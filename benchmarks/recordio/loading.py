@@ -4,8 +4,9 @@
     python benchmarks/recordio/loading.py --data birds.rec
 
 Each runs in a process of its own on the same two cores, with two threads, over the same file: batches of 32 images
-of 300 x 300 pixels. MXNet is found where ``BIRDSOD_MXNET`` says (a Python), else in ``.venv-mxnet``; DALI likewise
-by ``BIRDSOD_DALI`` and ``.venv-dali``. What is missing is left out with a word. DALI works on the processor alone.
+of 300 x 300 pixels; birdsod's loader also with two processes of its own in place of its threads. MXNet is where
+``BIRDSOD_MXNET`` says (a Python), else in ``.venv-mxnet``; DALI by ``BIRDSOD_DALI`` and ``.venv-dali`` alike. What is
+missing is left out with a word. DALI works on the processor alone.
 
 ``bytes``: decode and resize, no more. ``whole``: also less the mean, in floating point, channels first. ``cropped``:
 mirrored and cropped by SSD's rules besides (DALI: any crop, decoding no more than that). ``coloured``: all changes of
@@ -17,6 +18,7 @@ measured right behind another one, and whoever is not at work is stopped.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -41,6 +43,7 @@ SCRIPT = Path(__file__).with_name("_loading_contestant.py")
 ENVIRONMENTS = {"mxnet": "BIRDSOD_MXNET", "dali": "BIRDSOD_DALI"}
 # On two cores MXNet decodes in one thread, whatever it is asked for; a second one would only wait, and spin.
 SETTINGS = {"mxnet": {"OMP_NUM_THREADS": "1"}}
+OURS = ("birdsod", "processes")
 CASES = {
     "bytes": ("dali", "ceiling"),
     "whole": ("mxnet", "dali", "ceiling"),
@@ -104,7 +107,7 @@ class Process:
 
 def pythons() -> dict[str, str]:
     """The interpreter of each contestant that is there."""
-    found = {"birdsod": sys.executable, "ceiling": sys.executable}
+    found = dict.fromkeys(("birdsod", "processes", "ceiling"), sys.executable)
     for name, variable in ENVIRONMENTS.items():
         python = os.environ.get(variable) or str(REPOSITORY / f".venv-{name}" / "bin" / "python")
         if Path(python).is_file():
@@ -133,7 +136,7 @@ def make_records(folder: Path, distinct: int, number: int) -> dict[str, Path]:
 
 def compare(case: str, rec: Path, found: Mapping[str, str], rounds: int) -> dict[str, dict[str, float]]:
     """The best epoch of each, in turn, after a look at the first image."""
-    names = [name for name in ("birdsod", *CASES[case]) if name in found]
+    names = [name for name in (*OURS, *CASES[case]) if name in found]
     with contextlib.ExitStack() as stack:
         processes = []
         for name in names:
@@ -158,17 +161,17 @@ def best(epochs: list[dict[str, float]]) -> dict[str, float]:
 
 
 def tell(name: str, case: str, speeds: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    ratios = {}
-    for other, speed in speeds.items():
+    for each, speed in speeds.items():
         print(
-            f"{name:20}{case:10}{other:10}{speed['images_per_second']:8.0f} images/s"
+            f"{name:20}{case:10}{each:10}{speed['images_per_second']:8.0f} images/s"
             f"{speed['cpu_milliseconds']:8.2f} ms of processor time an image",
             flush=True,
         )
-        if other != "birdsod":
-            key = f"loader_over_{other}_{case}_{name.replace(' ', '_')}"
-            ratios[key] = speeds["birdsod"]["images_per_second"] / speed["images_per_second"]
-            ratios[f"{key}_cpu"] = speed["cpu_milliseconds"] / speeds["birdsod"]["cpu_milliseconds"]
+    ratios = {}
+    for ours, other in itertools.product(OURS, [each for each in speeds if each not in OURS]):
+        key = f"{ours}_over_{other}_{case}_{name.replace(' ', '_')}"
+        ratios[key] = speeds[ours]["images_per_second"] / speeds[other]["images_per_second"]
+        ratios[f"{key}_cpu"] = speeds[other]["cpu_milliseconds"] / speeds[ours]["cpu_milliseconds"]
     return ratios
 
 
