@@ -201,8 +201,10 @@ def _join(begin: Begin, blocks: Blocks, shape: tuple[int, ...], dtype: str) -> N
     """Make this process one that fills batches."""
     import cv2
 
-    # Ctrl-C reaches all processes of a terminal; the one that has the loop ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches all processes of a terminal, a scheduler's notice all of a job; the one that has the loop, and may
+    # have something to save, ends the others.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     keep_what_is_freed()

@@ -157,7 +157,8 @@ def _started(work: Callable[..., object], place: Place, arguments: tuple[object,
     spawning = multiprocessing.get_context("spawn")
     ours, theirs = spawning.Pipe(duplex=False)
     name = f"birdsod-{place.rank}"
-    process = spawning.Process(target=_help, args=(theirs, work, place, arguments), name=name, daemon=True)
+    # No daemon, which could not begin the processes of its loader.
+    process = spawning.Process(target=_help, args=(theirs, work, place, arguments), name=name, daemon=False)
     process.start()
     theirs.close()
     return _Helper(place.rank, process, ours)

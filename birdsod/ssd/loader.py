@@ -1,7 +1,7 @@
-"""Batches for training and validation: decoded, changed and resized in threads, ahead of the network.
+"""Batches for training and validation: decoded, changed and resized in threads or processes, ahead of the network.
 
 Which images a batch holds, and how they are changed, depends on the seed and the number of the update alone:
-not on the number of threads, and not on where a run was interrupted.
+not on how many make them, and not on where a run was interrupted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from birdsod.ssd.augmentation import Augmentation, choose_changes
 from birdsod.ssd.filling import Draw, Drawn, Memory, Place, filled, label_rows
+from birdsod.ssd.filling_processes import FillingProcesses
 from birdsod.ssd.sources import RecordSource, Source
 from birdsod.ssd.windows import whole
 
@@ -91,7 +92,9 @@ class Stream:
         with contextlib.closing(self.batches(update, update + 1, threads=1, ahead=0)) as batches:
             return next(batches)
 
-    def batches(self, first: int, last: int, *, threads: int = 2, ahead: int = 2) -> Generator[Batch, None, None]:
+    def batches(
+        self, first: int, last: int, *, threads: int = 2, processes: int = 0, ahead: int = 2
+    ) -> Generator[Batch, None, None]:
         """Yield the batches of the updates from ``first`` up to, not including, ``last``.
 
         Parameters
@@ -100,6 +103,8 @@ class Stream:
             Updates, counted from 0.
         threads : int, default 2
             How many samples are made at a time.
+        processes : int, default 0
+            How many processes make them in place of the threads.
         ahead : int, default 2
             How many batches are under way beside the one that is being used.
 
@@ -109,7 +114,7 @@ class Stream:
         """
         plan = (self._places(update) for update in range(first, last))
         images = len(range(self.batch_size)[self.share])
-        return _batches(self._begin, plan, (images, self.size), threads=threads, ahead=ahead)
+        return _batches(self._begin, plan, (images, self.size), threads=threads, processes=processes, ahead=ahead)
 
     def _places(self, update: int) -> list[Place]:
         number, first = len(self.source), update * self.batch_size
@@ -226,12 +231,18 @@ def _batches(
     shape: tuple[int, int],
     *,
     threads: int,
+    processes: int = 0,
     ahead: int,
 ) -> Generator[Batch, None, None]:
     batch_size, size = shape
-    memory = Memory((batch_size, size, size, 3), np.uint8, keep=ahead + 1)
-    # Closed here and not by the collector: whoever stops early gets the threads back at once.
-    with contextlib.closing(filled(begin, plan, memory, threads=threads, ahead=ahead)) as batches:
-        for batch in batches:
+    form = (batch_size, size, size, 3), np.uint8
+    # Closed here and not by the collector: whoever stops early gets threads and processes back at once.
+    with contextlib.ExitStack() as stack:
+        if processes:
+            crew = FillingProcesses(begin, *form, processes=processes, ahead=ahead)
+            batches = stack.enter_context(contextlib.closing(crew)).filled(plan)
+        else:
+            batches = filled(begin, plan, Memory(*form, keep=ahead + 1), threads=threads, ahead=ahead)
+        for batch in stack.enter_context(contextlib.closing(batches)):
             most = max(1, *(len(image.class_ids) for image in batch.drawn))
             yield Batch(batch.images, label_rows(batch.drawn, most))

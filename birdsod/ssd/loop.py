@@ -32,7 +32,7 @@ __all__ = ["Loop", "Outcome", "Reports", "checkpoint_in"]
 
 _LINE_EVERY = 20  # updates, as MXNet's SSD example reports
 # What may change from one process to the next without another result.
-_FREE_OPTIONS = {"device", "processes", "threads", "loader_threads", "checkpoint_every"}
+_FREE_OPTIONS = {"device", "processes", "threads", "loader_threads", "loader_processes", "checkpoint_every"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,8 @@ class Loop:
         self._begin()
         first, last = self.run.progress.update, self.recipe.updates
         device = self.run.network.anchors.device
-        with contextlib.closing(self.stream.batches(first, last, threads=self.options.loader_threads)) as batches:
+        workers = {"threads": self.options.loader_threads, "processes": self.options.loader_processes}
+        with contextlib.closing(self.stream.batches(first, last, **workers)) as batches:
             ready = fed(batches, device)
             while not self._enough():
                 with self.team.one_fate():

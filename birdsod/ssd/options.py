@@ -92,6 +92,10 @@ class LocalOptions:
         Processor threads of the network in each process; all, unless given, shared by the processes.
     loader_threads : int, default 2
         Threads that decode and change images ahead of the training.
+    loader_processes : int, default 0
+        Processes that do so for training images in their place, one image each at a time. For a graphics processor that
+        waits for its images: Python lets only one thread of a process at a time choose what becomes of an image, or
+        start what the network computes. A script that trains is under ``if __name__ == "__main__":`` then.
 
     Raises
     ------
@@ -132,6 +136,7 @@ class LocalOptions:
     processes: int | None = None
     threads: int | None = None
     loader_threads: int = 2
+    loader_processes: int = 0
 
     def __new__(cls, **given: object) -> Self:
         """Refuse unknown names with those that there are; the generated constructor would only say no."""
@@ -254,4 +259,5 @@ _VALID: Mapping[str, _Check] = {
     "processes": _count(1),
     "threads": _count(1),
     "loader_threads": _count(1),
+    "loader_processes": _count(0),
 }

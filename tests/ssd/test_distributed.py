@@ -165,7 +165,7 @@ def state(directory: Path) -> dict[str, torch.Tensor]:
 def test_stopped_and_gone_on_with_another_number_of_processes(packed: Packed, tmp_path: Path) -> None:
     code, whole, complaints = tiny(packed, tmp_path / "whole")
     assert code == 0, complaints
-    code, lines, complaints = tiny(packed, tmp_path / "parts", processes=2, stop=3)
+    code, lines, complaints = tiny(packed, tmp_path / "parts", processes=2, loader_processes=1, stop=3)
     assert code == 0, complaints
     assert (
         "Setting: 2 processes train together, 2 on this machine; each has 2 or 3 of the 5 images of an update" in lines

@@ -125,6 +125,7 @@ def test_statements_say_value_and_source() -> None:
         ("device", ""),
         ("threads", 0),
         ("loader_threads", 0),
+        ("loader_processes", -1),
     ],
 )
 def test_options_out_of_range(name: str, value: Any) -> None:

@@ -92,11 +92,17 @@ def test_a_run_leaves_a_model_a_checkpoint_and_a_log(packed: Packed, tmp_path: P
 @pytest.mark.usefixtures("tiny")
 def test_the_same_seed_the_same_model_and_another_another(packed: Packed, tmp_path: Path) -> None:
     made = {}
-    for name, seed, threads in (("a", 0, 1), ("b", 0, 3), ("c", 1, 1)):
+    several: tuple[tuple[str, dict[str, int]], ...] = (
+        ("a", {}),
+        ("b", {"loader_threads": 3}),
+        ("c", {"loader_processes": 2}),
+        ("d", {"seed": 1}),
+    )
+    for name, given in several:
         directory = tmp_path / name
-        train(packed, params(packed), options(seed=seed, updates=2, loader_threads=threads), directory=directory)
+        train(packed, params(packed), options(updates=2, **given), directory=directory)
         made[name] = (directory / "model.tar.gz").read_bytes()
-    assert made["a"] == made["b"] != made["c"]
+    assert made["a"] == made["b"] == made["c"] != made["d"]
 
 
 @pytest.mark.usefixtures("tiny")
@@ -152,7 +158,8 @@ def test_another_run_does_not_go_on_from_here(packed: Packed, tmp_path: Path) ->
     train(packed, params(packed), options(updates=4), directory=tmp_path, reports=stop_after(1))
     with pytest.raises(ArtifactError, match="options"):
         train(packed, params(packed), options(updates=4, seed=7), directory=tmp_path)
-    train(packed, params(packed), options(updates=4, loader_threads=2, checkpoint_every=9), directory=tmp_path)
+    free = {"loader_threads": 2, "loader_processes": 1, "checkpoint_every": 9}
+    train(packed, params(packed), options(updates=4, **free), directory=tmp_path)
 
 
 @pytest.mark.usefixtures("tiny")

@@ -51,7 +51,8 @@ def main() -> int:
         "mini_batch_size": 5,
         "use_pretrained_model": 0,
     }
-    options = LocalOptions(processes=TOLD.get("processes", 1), threads=1, loader_threads=1, freeze="base", device="cpu")
+    numbers = {"processes": TOLD.get("processes", 1), "loader_processes": TOLD.get("loader_processes", 0)}
+    options = LocalOptions(**numbers, threads=1, loader_threads=1, freeze="base", device="cpu")
 
     def note(outcome: Outcome) -> None:
         done.append(outcome.updates)
