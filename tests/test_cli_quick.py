@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -118,7 +119,22 @@ def test_a_plain_call_packs_without_loading_the_parser(photos: Path) -> None:
     assert image.read_size(recordio.RecordReader(photos / "a.rec")[0].image) == (5, 4)
 
 
-def test_an_error_of_a_plain_call_is_one_line_and_1(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plain_call_starts_no_threads_that_it_has_no_use_for(photos: Path) -> None:
+    code = (
+        "import os\nfrom birdsod.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    for told, expected in ({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3"):
+        environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"} | told
+        command = [sys.executable, "-c", code, *call(photos, "--overwrite")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.splitlines()[-1] == expected
+
+
+def test_an_error_of_a_plain_call_is_one_line_and_1(
+    photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # as it would be left behind
     (photos / "a.png").unlink()
     with patch.object(sys, "argv", ["birdsod", *call(photos)]), pytest.raises(SystemExit) as ended:
         cli.main()

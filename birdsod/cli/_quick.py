@@ -24,6 +24,8 @@ def run(arguments: Sequence[str]) -> bool:
     how = None if os.name == "nt" else plain_pack(arguments)
     if how is None:
         return False
+    # NumPy's OpenBLAS starts a thread for each core when it is loaded, and packing multiplies no matrices.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     reported(pack_one_list)(how.pop("lst"), how)
     return True
 
