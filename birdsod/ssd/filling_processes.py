@@ -144,36 +144,43 @@ class FillingProcesses:
         RecordError
             If a process was ended.
         """
-        # Whoever stops early leaves tasks that still write into memory which must not be used again before.
-        open_tasks: deque[Future[Answer]] = deque()
+        open_tasks: deque[_Task] = deque()
         try:
             with _ended_processes_told():
                 yield from under_way(functools.partial(self._start, open_tasks), plan, self._ahead)
         finally:
-            wait([task for task in open_tasks if not task.cancel()])
+            # Whoever stops early leaves tasks that still write.
+            wait([task.answer for task in open_tasks if not task.answer.cancel()])
 
     def close(self) -> None:
         """End the processes, once they are done with what they have begun."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _start(self, open_tasks: deque[Future[Answer]], places: Sequence[Place]) -> Callable[[], Filled]:
+    def _start(self, open_tasks: deque[_Task], places: Sequence[Place]) -> Callable[[], Filled]:
         block, images = self._memory.take(len(places))
         cuts = parts(len(places), self._processes, self._ahead)
-        tasks = [self._pool.submit(_work, places[cut], block, cut) for cut in cuts]
-        open_tasks.extend(tasks)
+        open_tasks.extend(_Task(self._pool.submit(_work, places[cut], block, cut), images) for cut in cuts)
 
         def done() -> Filled:
             drawn: list[Drawn] = []
             for cut in cuts:
-                told, pixels = open_tasks[0].result()
+                told, pixels = open_tasks[0].answer.result()
                 open_tasks.popleft()
                 drawn += told
                 if pixels is not None:
                     images[cut] = pixels
             # Where batches are kept, a copy is kept: without shared memory the next ones would come through pipes.
-            return Filled(images.copy() if self._memory.is_short else images, drawn)
+            is_last = block is not None and self._memory.is_short
+            return Filled(images.copy() if is_last else images, drawn)
 
         return done
+
+
+class _Task(NamedTuple):
+    """What a process does, with the memory that it writes into, which must not be used again before."""
+
+    answer: Future[Answer]
+    images: npt.NDArray[Any]
 
 
 @contextmanager
