@@ -6,12 +6,13 @@ import contextlib
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
 from birdsod import _progress
 from birdsod.errors import DatasetError, ImageError
+from birdsod.recordio._framing import frame
 from birdsod.recordio._image_work import Made, Task, make
 from birdsod.recordio._label import object_count
 from birdsod.recordio._packed import PackedChannel
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from birdsod.lstwriter import ClippedBox
-    from birdsod.recordio._framing import Payload
     from birdsod.recordio._image_work import Answer
     from birdsod.recordio._options import OnError, PackOptions
     from birdsod.recordio._writer import Pair
 
-__all__ = ["Run", "Tally", "append", "check_filled", "fill", "record_parts"]
+__all__ = ["Outcome", "Ready", "Run", "Tally", "append", "check_filled", "fill"]
 
 _SHOWN = 3
 
@@ -48,6 +48,21 @@ class Run:
     work: Callable[[Task, PackOptions], Answer] = make
     may_be_empty: bool = False
     endless_labels: bool = False
+
+
+class Ready(NamedTuple):
+    """An image whose record only has to be added: framed by whoever made it, since that means to look at each byte."""
+
+    made: Made
+    pieces: list[bytes]
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return sum(map(len, self.pieces))
+
+
+Outcome: TypeAlias = Ready | ImageError
 
 
 @dataclass(slots=True)
@@ -126,7 +141,7 @@ class Tally:
 
 def fill(
     tasks: Iterable[Task],
-    put: Callable[[Task, Answer], object],
+    put: Callable[[Task, Outcome], object],
     run: Run,
     *,
     name: str,
@@ -142,20 +157,14 @@ def fill(
             put(task, answer)
 
 
-def append(pair: Pair, tally: Tally, task: Task, answer: Answer) -> None:
+def append(pair: Pair, tally: Tally, task: Task, outcome: Outcome) -> None:
     """Add the record of an image, or count it among the refused."""
     tally.listed += 1
-    if isinstance(answer, ImageError):
-        tally.refuse(task.image_id, task.name, str(answer))
+    if isinstance(outcome, ImageError):
+        tally.refuse(task.image_id, task.name, str(outcome))
     else:
-        pair.append(task.image_id, record_parts(task, answer))
-        tally.count(answer)
-
-
-def record_parts(task: Task, made: Made) -> list[Payload]:
-    """Return head and image of a record, a single number in the header as im2rec stores it."""
-    label: ArrayLike = made.label if made.label.size > 1 else np.float32(made.label[0])
-    return [record_head(task.image_id, label), made.image]
+        pair.append_framed(task.image_id, outcome.pieces, outcome.size)
+        tally.count(outcome.made)
 
 
 def check_filled(
@@ -175,8 +184,8 @@ def check_filled(
         warnings.warn(message, UserWarning, stacklevel=calls + 1)
 
 
-def _answers(tasks: Iterable[Task], run: Run) -> Generator[tuple[Task, Answer], None, None]:
-    work = partial(_made, work=run.work, options=run.options)
+def _answers(tasks: Iterable[Task], run: Run) -> Generator[tuple[Task, Outcome], None, None]:
+    work = partial(_worked, work=run.work, options=run.options)
     if run.executor is not None:
         with contextlib.closing(through(run.executor, work, tasks, jobs=run.jobs)) as pairs:
             yield from pairs
@@ -185,5 +194,14 @@ def _answers(tasks: Iterable[Task], run: Run) -> Generator[tuple[Task, Answer], 
         yield from in_order(work, tasks, executor=executor, ahead=ahead)
 
 
-def _made(task: Task, work: Callable[[Task, PackOptions], Answer], options: PackOptions) -> tuple[Task, Answer]:
-    return task, work(task, options)
+def _worked(task: Task, work: Callable[[Task, PackOptions], Answer], options: PackOptions) -> tuple[Task, Outcome]:
+    answer = work(task, options)
+    return task, answer if isinstance(answer, ImageError) else _ready(task, answer)
+
+
+def _ready(task: Task, made: Made) -> Ready:
+    # A single number stands in the header, as im2rec stores it.
+    label: ArrayLike = made.label if made.label.size > 1 else np.float32(made.label[0])
+    pieces = frame([record_head(task.image_id, label), made.image])
+    # Views, of an image that is cut, do not travel to another process.
+    return Ready(made, [piece if isinstance(piece, bytes) else bytes(piece) for piece in pieces])

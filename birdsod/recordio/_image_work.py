@@ -12,8 +12,6 @@ from birdsod.recordio._cropping import CroppedLabel, crop_label
 from birdsod.recordio._framing import LONGEST
 
 if TYPE_CHECKING:
-    from io import FileIO
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -25,6 +23,8 @@ __all__ = ["COLORS", "Answer", "Made", "Task", "make"]
 
 _END_OF_JPEG = b"\xff\xd9"
 _PIECE = 1 << 20
+# As bytes on Windows; and a pipe would be waited for without end.
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 COLORS = {1: "bgr", 0: "gray", -1: "unchanged"}
 
@@ -125,9 +125,7 @@ def _encoded(task: Task, options: PackOptions) -> Made:
 
 def _read(path: str) -> bytes:
     try:
-        # Without Python's own buffer, through which every byte would go once more.
-        with open(path, "rb", buffering=0, opener=_opener) as stream:
-            data = _at_most(stream, LONGEST + 1)
+        data = _at_most(path, LONGEST + 1)
     except ImageError:
         raise
     except FileNotFoundError as error:
@@ -143,24 +141,26 @@ def _read(path: str) -> bytes:
     return data
 
 
-def _opener(path: str, flags: int) -> int:
-    # A pipe would be waited for without end.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def _at_most(path: str, limit: int) -> bytes:
+    """Read up to a limit; asked for it at once, Python would make a buffer of the limit first, ten times the work.
 
-
-def _at_most(stream: FileIO, limit: int) -> bytes:
-    """Read up to a limit; asked for it at once, Python would make a buffer of the limit first, ten times the work."""
-    status = os.fstat(stream.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError("the image is no file", cause="a pipe, a device or a folder", cure="correct the path")
-    size = status.st_size
-    data = stream.read(min(size + 1, limit)) or b""
-    if len(data) == size:
+    By number and not as a file object, which takes half as long again.
+    """
+    number = os.open(path, _READING)
+    try:
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("the image is no file", cause="a pipe, a device or a folder", cure="correct the path")
+        size = status.st_size
+        data = os.read(number, min(size + 1, limit))
+        if len(data) == size:
+            return data
+        # Another length than it said: it grows, or comes in pieces.
+        while len(data) < limit and (more := os.read(number, min(_PIECE, limit - len(data)))):
+            data += more
         return data
-    # Another length than it said: it grows, or comes in pieces.
-    while len(data) < limit and (more := stream.read(min(_PIECE, limit - len(data)))):
-        data += more
-    return data
+    finally:
+        os.close(number)
 
 
 def _check_whole(data: bytes) -> None:

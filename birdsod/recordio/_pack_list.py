@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from birdsod.errors import ListError
-    from birdsod.recordio._image_work import Answer
+    from birdsod.recordio._channel import Outcome
     from birdsod.recordio._packed import PackedChannel
     from birdsod.recordio._values import RefusedImage
 
@@ -168,12 +168,12 @@ class _Rows:
             else:
                 self._refuse(flaw, row.image_id, row.path)
 
-    def put(self, pair: Pair, task: Task, answer: Answer) -> None:
-        """Put away the answer to the next of them."""
+    def put(self, pair: Pair, task: Task, outcome: Outcome) -> None:
+        """Put away what became of the next of them."""
         line = self._under_way.popleft()
-        if isinstance(answer, ImageError):
+        if isinstance(outcome, ImageError):
             self._refused_at.append(line)
-        append(pair, self._tally, task, answer)
+        append(pair, self._tally, task, outcome)
 
     def refused_in_order(self) -> list[RefusedImage]:
         """Return what was refused in the order of the list, however far ahead it was read."""

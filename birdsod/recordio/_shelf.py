@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from birdsod._files import flush_folder
 from birdsod.errors import ImageError
-from birdsod.recordio._channel import Tally, append, record_parts
-from birdsod.recordio._framing import frame
+from birdsod.recordio._channel import Tally, append
 from birdsod.recordio._marks import Filled, Mark, Opened, Shelved, staged_stem
 from birdsod.recordio._writer import Pair
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from birdsod.recordio._image_work import Answer, Task
+    from birdsod.recordio._channel import Outcome
+    from birdsod.recordio._image_work import Task
     from birdsod.recordio._journal import Journal
     from birdsod.recordio._shard_plan import Cuts
 
@@ -26,7 +26,7 @@ _BYTES_A_MARK = 64 << 20
 
 
 class Shelf:
-    """Where the answers of a channel go.
+    """Where the records of a channel go.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ class Shelf:
         at = self._filled[-1].end if self._filled else cuts.begin
         self._open(shelved.opened or Opened(at, at, Tally()))
 
-    def put(self, task: Task, answer: Answer) -> None:
-        """Put away the answer to the next row."""
-        while self._is_cut_at(self.row) or self._is_full_for(task, answer):
+    def put(self, task: Task, outcome: Outcome) -> None:
+        """Put away what became of the next row."""
+        while self._is_cut_at(self.row) or self._is_full_for(outcome):
             self._turn()
-        append(self._pair, self._tally, task, answer)
+        append(self._pair, self._tally, task, outcome)
         self.row += 1
         rows, written = self.row - self._marked_row, self._pair.offset - self._marked_bytes
         if (rows >= _ROWS_A_MARK or written >= _BYTES_A_MARK) and not self._journal.is_busy:
@@ -76,11 +76,11 @@ class Shelf:
         turned = len(self._filled)
         return turned < len(self._cuts.starts) and row >= self._cuts.starts[turned]
 
-    def _is_full_for(self, task: Task, answer: Answer) -> bool:
+    def _is_full_for(self, outcome: Outcome) -> bool:
         most = self._cuts.most_bytes
-        if most is None or not self._pair.count or isinstance(answer, ImageError):
+        if most is None or not self._pair.count or isinstance(outcome, ImageError):
             return False
-        return self._pair.offset + sum(map(len, frame(record_parts(task, answer)))) > most
+        return self._pair.offset + outcome.size > most
 
     def _turn(self) -> None:
         self._close()

@@ -71,7 +71,10 @@ class Pair:
     def append(self, key: int, parts: Sequence[Payload]) -> None:
         """Add one record; all parts but the last have a length divisible by four."""
         pieces = frame(parts)
-        size = sum(map(len, pieces))
+        self.append_framed(key, pieces, sum(map(len, pieces)))
+
+    def append_framed(self, key: int, pieces: Sequence[Payload], size: int) -> None:
+        """Add one record that is framed, of so many bytes."""
         line = index_line(key, self.offset)
         self._idx.append([line], len(line))
         self._rec.append(pieces, size)
@@ -261,8 +264,9 @@ class _Growing:
         self._size += self._bytes
         self._bytes = 0
         if self._digest:
-            for piece in pieces:
-                self._digest.update(piece)
+            # Once for all: for each piece the interpreter's lock would be given away, and waited for again.
+            pieces = [b"".join(pieces)]
+            self._digest.update(pieces[0])
         for start in range(0, len(pieces), _MOST_PIECES):
             _write_all(self._file, pieces[start : start + _MOST_PIECES])
         if self._size - self._begun >= _BEGIN:

@@ -99,7 +99,7 @@ BAD_IMAGES = {
     "z_truncated.jpg": "breaks off",
     "notes.txt": "not an image",
     "nowhere.jpg": "missing",
-    "sub dir": "cannot be read",
+    "sub dir": "is no file",
     "a\0b.jpg": "cannot be read.*no path can hold",
 }
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import birdsod as bd
 from birdsod import ClassTable, DetectionDataset
 from birdsod.errors import ImageError, RecordError
-from birdsod.recordio import _channel
+from birdsod.recordio import MAGIC, _channel
 from birdsod.recordio._image_work import make
 
 if TYPE_CHECKING:
@@ -183,6 +183,23 @@ def test_what_is_under_way_is_bounded(tmp_path: Path, photos: Path, jobs: int | 
     with Counting(1) as executor:
         pack(photos, tmp_path, executor=executor, jobs=jobs)
         assert executor.most == most
+
+
+def test_an_image_that_is_cut_at_the_magic_number_travels(tmp_path: Path, processes: Executor) -> None:
+    data = (GOLDEN / KINDS[0]).read_bytes()
+    # Within a comment, at a place that four divides.
+    comment = b"\xff\xfe" + (20).to_bytes(2, "big") + b"\0\0" + MAGIC.to_bytes(4, "little") + bytes(12)
+    (tmp_path / "cut.jpg").write_bytes(data[:2] + comment + data[2:])
+    rows = {"image_id": [7], "path": ["cut.jpg"]}
+    boxes = {"image_id": [7], "class_id": [0], "xmin": [1], "ymin": [1], "xmax": [50], "ymax": [60]}
+    one = DetectionDataset.from_tables(rows, boxes, root=tmp_path, class_table=ClassTable((17,), ("017.Cardinal",)))
+    here, there = (
+        bd.pack({"train": one}, tmp_path / name, pass_through=True, executor=executor).channels["train"]
+        for name, executor in (("here", None), ("there", processes))
+    )
+    assert here.rec.read_bytes() == there.rec.read_bytes()
+    assert here.rec.read_bytes().count(MAGIC.to_bytes(4, "little")) == 2
+    assert here.open()[0].image == (tmp_path / "cut.jpg").read_bytes()
 
 
 def test_a_failure_that_no_one_foresaw_comes_back_with_its_path(

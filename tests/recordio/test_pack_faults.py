@@ -15,6 +15,7 @@ import birdsod as bd
 from birdsod import ClassTable, DetectionDataset, Packed
 from birdsod.errors import RecordError
 from birdsod.recordio import PackOptions, _image_work, _pipeline, pack_list
+from birdsod.recordio._writer import Pair
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "im2rec" / "images"
 KINDS = ["a_grad_320x240.jpg", "b_photo_500x375.jpg", "d_noise_64x64.jpg"]
@@ -290,12 +291,11 @@ def test_what_is_under_way_is_bounded(tmp_path: Path, monkeypatch: pytest.Monkey
         assert len(begun) - len(written) <= 2 * 2 * 4 + 4
         return encoded(task, options)
 
-    def head(key: int, _: object) -> bytes:
+    def put_away(_: Pair, key: int, *framed: object) -> None:  # noqa: ARG001 - the signature of the method
         written.append(key)
-        return bytes(24)
 
     monkeypatch.setattr(_image_work, "_encoded", counting)
-    monkeypatch.setattr("birdsod.recordio._channel.record_head", head)
+    monkeypatch.setattr(Pair, "append_framed", put_away)
     pack_list(lst, root=GOLDEN, jobs=2)
     assert written == list(range(200))
 
