@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from birdsod.recordio._framing import Payload
-    from birdsod.recordio._sources import Source
+    from birdsod.recordio._sources import Far, Source
 
 __all__ = ["BLOCK", "ends_of", "fetched", "grouped", "payload_at", "scan_source"]
 
@@ -67,7 +67,7 @@ def grouped(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return [*ranges, (begin, end - begin)] if begin >= 0 else []
 
 
-def fetched(source: Source, spans: Mapping[int, tuple[int, int]]) -> dict[int, memoryview]:
+def fetched(source: Far, spans: Mapping[int, tuple[int, int]]) -> dict[int, memoryview]:
     """Return the bytes of several spans, of begin and end, fetched in as few ranges as are sensible."""
     ranges = grouped(list(spans.values()))
     blocks = source.read_many(ranges) if ranges else []

@@ -235,11 +235,12 @@ class RecordReader:
         wanted = [self._checked(position) for position in positions]
         order = sorted(set(wanted), key=self._offsets.__getitem__)
         self._check_open()
-        if not self._source.far:
+        far = self._source.far
+        if far is None:
             found = dict(zip(order, map(self._record, order), strict=True))
             return [found[position] for position in wanted]
         spans = {position: (int(self._offsets[position]), int(self._ends[position])) for position in order}
-        views = fetched(self._source, spans)
+        views = fetched(far, spans)
         found = {position: self._record(position, views[position]) for position in order}
         return [found[position] for position in wanted]
 
@@ -251,7 +252,7 @@ class RecordReader:
 
     def _in_turn(self, positions: Sequence[int]) -> Iterator[Record]:
         """Yield records one by one, from blocks if the file is far away."""
-        if not self._source.far:
+        if self._source.far is None:
             yield from map(self._record, positions)
             return
         block: list[int] = []

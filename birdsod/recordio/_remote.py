@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from birdsod.recordio._sources import Far
+
 __all__ = ["Remote"]
 
 # What the file systems of fsspec call whatever changes with the bytes.
@@ -32,7 +34,6 @@ class Remote:
         Handed to the file system.
     """
 
-    far = True
     view: memoryview | None = None
 
     def __init__(self, url: str, options: Mapping[str, Any] | None) -> None:
@@ -49,6 +50,11 @@ class Remote:
             raise RecordError(_NO_RANGES, path=url, cure=_DOWNLOAD)
         self.size = int(facts["size"])
         self.stamp: tuple[object, ...] = (self.size, *(str(facts[key]) for key in _STAMPS if key in facts))
+
+    @property
+    def far(self) -> Far:
+        """Return itself."""
+        return self
 
     def read(self, offset: int, length: int) -> memoryview:
         """Return one range."""

@@ -15,7 +15,7 @@ from birdsod.errors import RecordError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Location", "Mapped", "Source", "mapped", "source_of"]
+__all__ = ["Far", "Location", "Mapped", "Source", "mapped", "source_of"]
 
 Location: TypeAlias = "str | os.PathLike[str] | BinaryIO"
 """A path, a URL, or a binary file object that can seek."""
@@ -23,25 +23,32 @@ Location: TypeAlias = "str | os.PathLike[str] | BinaryIO"
 Range: TypeAlias = tuple[int, int]
 
 
+class Far(Protocol):
+    """Bytes each read of which costs a journey, so that neighbours are better read together."""
+
+    def read_many(self, ranges: Sequence[Range]) -> list[memoryview]:
+        """Return the bytes of several ranges, each an offset and a length."""
+        ...
+
+
 class Source(Protocol):
     """Bytes that are read by offset and length; several threads may read at once.
 
-    ``far`` tells that each read costs a journey, so that neighbours are better read together; ``stamp`` changes
-    when the bytes do. ``view`` holds all bytes where they lie in memory, else nothing.
+    ``stamp`` changes when the bytes do. ``view`` holds all bytes where they lie in memory, else nothing.
     """
 
     name: Path | str
     size: int
     stamp: tuple[object, ...]
-    far: bool
     view: memoryview | None
+
+    @property
+    def far(self) -> Far | None:
+        """Return what reads many ranges together, where each read costs a journey."""
+        ...
 
     def read(self, offset: int, length: int) -> memoryview:
         """Return bytes within the file."""
-        ...
-
-    def read_many(self, ranges: Sequence[Range]) -> list[memoryview]:
-        """Return the bytes of several ranges, each an offset and a length."""
         ...
 
     def origin(self) -> Path | str:
@@ -70,7 +77,7 @@ class Mapped:
         Size and time of change.
     """
 
-    far = False
+    far = None
 
     def __init__(self, name: Path | str, buffer: memoryview, stamp: tuple[object, ...]) -> None:
         self.name = name
@@ -82,10 +89,6 @@ class Mapped:
     def read(self, offset: int, length: int) -> memoryview:
         """Return a view."""
         return self._buffer[offset : offset + length]
-
-    def read_many(self, ranges: Sequence[Range]) -> list[memoryview]:
-        """Return views."""
-        return [self.read(*span) for span in ranges]
 
     def origin(self) -> Path | str:
         """Return the path, wherever the process stands."""
@@ -108,7 +111,7 @@ class Mapped:
 class _FileObject:
     """A file object; one thread reads at a time."""
 
-    far = False
+    far = None
     view: memoryview | None = None
 
     def __init__(self, file: BinaryIO) -> None:
@@ -140,10 +143,6 @@ class _FileObject:
             message = "the file object does not give the bytes it has"
             raise RecordError(message, path=self.name, cure="open it in binary mode, and leave it as it is")
         return memoryview(data)
-
-    def read_many(self, ranges: Sequence[Range]) -> list[memoryview]:
-        """Return copies."""
-        return [self.read(*span) for span in ranges]
 
     def origin(self) -> Path | str:
         """Raise, since nothing but this process has the object."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from birdsod.errors import ArtifactError, HyperparameterError
 from birdsod.ssd.building import build_network
 from birdsod.ssd.fusing import fuse
 from birdsod.ssd.weight_shapes import check_shapes
@@ -78,15 +77,12 @@ def network_of(artifact: Artifact, params: Hyperparameters, path: str | os.PathL
     Raises
     ------
     ArtifactError
-        If there is no such network, or the weights do not fit it.
+        If the weights do not fit it.
     """
     shape = {"num_classes": params.num_classes, "image_shape": params.image_shape}
-    try:
-        # The weights that it begins with are of no use here, and must not use up the caller's random numbers.
-        with torch.random.fork_rng(devices=[]):
-            network = build_network(params.base_network, pretrained=False, **shape)
-    except HyperparameterError as error:
-        raise ArtifactError(error.message, path=path, value=error.value) from error
+    # The weights that it begins with are of no use here, and must not use up the caller's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        network = build_network(params.base_network, pretrained=False, **shape)
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     check_shapes(wanted, {name: values.shape for name, values in artifact.tensors.items()}, path)
     network.load_state_dict({name: torch.from_numpy(values) for name, values in artifact.tensors.items()})
