@@ -60,16 +60,21 @@ def _images(region: Region, channel: Json, notes: Json | None, classes: int | No
     name = channel["ChannelName"]
     if channel["InputMode"] != "File":
         yield f"{_CONFIGURATION}The content type {channel['ContentType']} of the channel {name} needs File mode"
-    if notes is None:
+    elif notes is None:
         yield f"{_CONFIGURATION}(caused by ValidationError)\n\nCaused by: '{name}_annotation' is a required property"
-        return
+    else:
+        yield from _annotated(region, channel, notes, classes)
+
+
+def _annotated(region: Region, channel: Json, notes: Json, classes: int | None) -> Iterator[str]:
     pictures, labels = _by_stem(region, channel, _SUFFIXES), _by_stem(region, notes, frozenset({".json"}))
     lost = sorted(pictures.keys() ^ labels.keys())
     if lost:
+        name = channel["ChannelName"]
         yield f"ClientError: images and annotations of the channel {name} do not match: {lost[0]}"
-        return
     bucket, prefix = s3.split(channel["DataSource"]["S3DataSource"]["S3Uri"])
-    for stem, key in islice(sorted(labels.items()), _READ):
+    for stem in islice(sorted(pictures.keys() & labels.keys()), _READ):
+        key = labels[stem]
         note = _parsed(s3.get(region, f"s3://{bucket}/{key}"))
         wrong = "no JSON object" if note is None else _wrong(note, classes)
         if wrong is None and note is not None and f"{prefix.rstrip('/')}/{note.get('file')}" != pictures[stem]:
