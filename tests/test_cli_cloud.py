@@ -137,6 +137,16 @@ def test_a_job_need_not_be_waited_for(account: FakeSageMaker, packed: Path) -> N
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_job_that_has_measured_nothing_yet_is_told_without_a_table(account: FakeSageMaker, packed: Path) -> None:
+    account.script_training(states=["Starting"])
+    name = train(account, packed, "--no-wait").stdout.splitlines()[-1].partition(":")[0]
+    told = run("status", name)
+    assert told.exit_code == 0
+    facts = [line.split() for line in told.stdout.splitlines()]
+    assert facts == [["name", name], ["status", "InProgress"]]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_job_that_fails_is_1_with_its_reason(account: FakeSageMaker, packed: Path) -> None:
     account.script_training(failure="AlgorithmError: label_width is too small")
     result = train(account, packed)

@@ -8,6 +8,7 @@ import http.server
 import io
 import multiprocessing
 import pickle
+import struct
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib import import_module
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from birdsod.errors import MissingDependencyError, RecordError
 from birdsod.recordio import Record, RecordReader, RecordWriter, _ranges, _sources
-from birdsod.recordio._framing import framed
+from birdsod.recordio._framing import MAGIC, framed
 from birdsod.recordio._ranges import ends_of, grouped, scan_source
 from birdsod.recordio._record import record_head
 from birdsod.testing import payloads
@@ -318,6 +319,15 @@ def test_mapped_bytes_are_read_as_others_are(data: list[bytes], place: int, byte
         except RecordError as error:
             told.append((error.message, error.record, error.value, error.cause))
     assert told[0] == told[1]
+
+
+def test_a_record_that_another_one_cuts_short_is_told_whatever_it_is_read_from() -> None:
+    first = framed(b"part" + struct.pack("<I", MAGIC) + b"rest")[:12]
+    stream = framed(b"a record") + first + framed(b"another")
+    for file in (io.BytesIO(stream), cast("BinaryIO", Seekable(stream))):
+        with pytest.raises(RecordError, match=r"at byte 28: .*without its last part") as caught:
+            RecordReader(file)
+        assert caught.value.record == 1
 
 
 def test_a_mapped_reader_is_closed_for_good(rec: Path) -> None:

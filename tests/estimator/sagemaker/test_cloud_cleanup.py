@@ -339,6 +339,15 @@ def test_what_goes_while_it_is_looked_at_is_no_failure(
     assert kinds(clean(cloud, ledger=other).removed) == KINDS[:1]
 
 
+def test_an_endpoint_that_goes_before_it_tells_what_it_uses_keeps_nothing(
+    fake: FakeSageMaker, cloud: Cloud, host: Callable[..., str], tmp_path: Path
+) -> None:
+    host()
+    fake.fail("DescribeEndpoint", "ValidationException", "Could not find endpoint")
+    report = clean(cloud, ledger=Ledger(tmp_path / "other.jsonl"))
+    assert (kinds(report.removed), report.kept, report.failed) == (KINDS, (), ())
+
+
 def test_the_pauses_of_many_who_wait_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)

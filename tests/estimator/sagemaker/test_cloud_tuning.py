@@ -443,6 +443,19 @@ def test_a_search_that_is_out_of_sight_goes_on(
     assert [entry.resource.kind for entry in ledger.open_resources()] == ["tuning-job"]
 
 
+def test_stopping_waits_for_a_trial_that_has_only_begun(
+    fake: FakeSageMaker, start: Callable[..., TuningJob], ledger: Ledger
+) -> None:
+    fake.script_training(states=("Training", "Completed"))
+    job = start(jobs=8, parallel=1, wait=False)
+    assert job.status == "InProgress"
+    # The look before the stop finds the first trial done and the second begun, which then takes two looks to go.
+    job.stop()
+    assert job.status == "Stopped"
+    assert job.trials()["status"].tolist() == ["Completed", "Stopped"]
+    assert ledger.open_resources() == ()
+
+
 def test_stopping_what_has_just_ended(fake: FakeSageMaker, start: Callable[..., TuningJob]) -> None:
     fake.script_training(states=("Training", "Completed"))
     job = start(jobs=1, parallel=1, wait=False)
