@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -12,7 +13,7 @@ from birdsod.classes import ClassTable
 from birdsod.detections import Detections
 from birdsod.image import ImageSource, as_rgb
 from birdsod.serving._limits import AMONG_OTHERS
-from birdsod.serving._run import run, stop_with_owner
+from birdsod.serving._run import LISTENING, run, stop_with_owner
 
 CLASSES = ClassTable((17,), ("017.Cardinal",))
 
@@ -34,6 +35,11 @@ def main(folder: str, descriptor: int) -> None:
     if (Path(folder) / "broken").exists():
         sys.exit("no model here")
     (Path(folder) / f"{os.getpid()}.started").touch()
+    if (Path(folder) / "stubborn").exists():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.stdout.write(f"something that a library says\n{LISTENING} nowhere\n")
+        sys.stdout.flush()
+        stop_with_owner().wait()
     run(Slow(), stop=stop_with_owner(), limits=AMONG_OTHERS, listening=socket.socket(fileno=descriptor))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import threading
@@ -15,6 +16,8 @@ from birdsod.classes import ClassTable
 from birdsod.detections import Detections
 from birdsod.image import encode
 from birdsod.serving import Limits, Server
+from birdsod.serving._batching import Batcher
+from birdsod.serving._metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -152,6 +155,30 @@ def test_whoever_goes_away_while_waiting_stops_nobody_else(server: Server, model
     model.may_answer.set()
     assert futures[0].result()[0] == 200
     assert ask(server, 30)[0] == 200
+
+
+def test_an_image_that_nobody_waits_for_any_more_stops_nobody_else(model: Together) -> None:
+    faults: list[dict[str, Any]] = []
+
+    async def asked() -> Detections:
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+        batcher = Batcher(model, Limits(), Metrics())
+        working = asyncio.create_task(batcher.run())
+        leaving = asyncio.create_task(batcher.find(encode(np.zeros((10, 20, 3), np.uint8))))
+        assert await asyncio.to_thread(model.entered.wait, 30)
+        leaving.cancel()
+        staying = asyncio.create_task(batcher.find(encode(np.zeros((30, 20, 3), np.uint8))))
+        await asyncio.wait([leaving])
+        model.may_answer.set()
+        found = await staying
+        working.cancel()
+        await asyncio.wait([working])
+        assert leaving.cancelled()
+        return found
+
+    assert asyncio.run(asked()).confidence.tolist() == pytest.approx([0.3])
+    assert model.batches == [1, 1]
+    assert faults == []
 
 
 def test_a_model_that_hangs_does_not_keep_the_server(model: Together) -> None:

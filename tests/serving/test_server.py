@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from birdsod.errors import ImageError, ServingError
+from birdsod.errors import ImageError, MissingDependencyError, ServingError
 from birdsod.serving import Server
 from birdsod.serving.server import listen
 
@@ -131,6 +132,19 @@ def test_a_chunked_body_is_411(server: Server) -> None:
     assert b"connection: close" in answer
 
 
+def test_a_refused_body_that_turns_out_to_be_none_is_not_refused_twice(server: Server) -> None:
+    head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(server.address, timeout=20) as connection:
+        connection.sendall(head)
+        answer = connection.recv(1 << 16)
+        assert b" 411 " in answer
+        connection.sendall(b"no chunk at all\r\n")
+        while block := connection.recv(1 << 16):
+            answer += block
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"chunked bodies are not taken" in answer
+
+
 def test_two_ways_to_tell_the_length_are_400(server: Server) -> None:
     head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert b" 400 " in raw(server, head + b"0\r\n\r\n", finish=True)
@@ -164,6 +178,25 @@ def test_a_body_over_six_mebibytes_is_413_and_the_answer_arrives(server: Server)
     assert (answer.status, answer.headers["Connection"]) == (413, "close")
     assert "6291456" in json.loads(answer.read())["error"]
     connection.close()
+
+
+def flood(connection: socket.socket, most: int) -> int:
+    """Send until the server has had enough; return how much it took."""
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < most:
+            connection.sendall(bytes(1 << 20))
+            sent += 1 << 20
+    return sent
+
+
+def test_a_refused_body_without_end_is_not_read_for_ever(server: Server) -> None:
+    head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999\r\n\r\n"
+    with socket.create_connection(server.address, timeout=20) as connection:
+        connection.sendall(head)
+        assert b" 413 " in connection.recv(1 << 16)
+        assert flood(connection, 1 << 28) < 1 << 28
+    assert ask(server, "GET", "/ping")[0] == 200
 
 
 def test_a_length_with_thousands_of_digits_is_refused(server: Server) -> None:
@@ -329,6 +362,52 @@ def test_stop_lets_a_request_finish(predictor: Any, jpeg: bytes) -> None:
         ask(server, "GET", "/ping")
 
 
+def gone(server: Server) -> bool:
+    """Tell whether the server takes no more connections."""
+    try:
+        ask(server, "GET", "/ping")
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_an_open_connection_may_send_one_last_request(serve: Callable[..., Server], jpeg: bytes) -> None:
+    server = serve(farewell_seconds=20)
+    connection = connect(server)
+    connection.request("GET", "/ping")
+    assert connection.getresponse().read()
+    stopping = threading.Thread(target=server.stop, kwargs={"grace": 20})
+    stopping.start()
+    while not gone(server):
+        pass
+    connection.request("POST", "/invocations", jpeg, {"Content-Type": "image/jpeg"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Connection"]) == (200, "close")
+    assert json.loads(answer.read()) == {"prediction": ROWS}
+    # It ends with the answer, and does not wait for the time that it would have given.
+    stopping.join(10)
+    assert not stopping.is_alive()
+    connection.close()
+
+
+def test_stop_lets_a_refusal_under_way_finish(server: Server) -> None:
+    head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\n"
+    with socket.create_connection(server.address, timeout=20) as connection:
+        connection.sendall(head)
+        answer = connection.recv(1 << 16)
+        assert b" 415 " in answer
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        while not gone(server):
+            pass
+        connection.sendall(b"abc")
+        while block := connection.recv(1 << 16):
+            answer += block
+        stopping.join()
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"send one of image/jpeg" in answer
+
+
 def test_a_server_that_never_started_stops(predictor: Any) -> None:
     Server(predictor).stop()
 
@@ -370,6 +449,12 @@ def test_a_fault_of_the_server_itself_is_logged(
     assert ask(server, body=jpeg, headers={"Content-Type": "image/jpeg"})[0] == 200
     assert predictor.seen == [(80, 60)]
     assert "a fault of the server" in capfd.readouterr().err
+
+
+def test_without_uvicorn_the_cure_is_named(predictor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(MissingDependencyError, match=r"uvicorn is not installed.*birdsod\[serve\]"):
+        Server(predictor)
 
 
 def test_no_part_of_an_answer_waits_for_another_to_be_acknowledged() -> None:

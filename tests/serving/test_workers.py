@@ -38,9 +38,9 @@ except BirdsodError as error:
 class Served:
     """A running supervisor."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, before: str = "") -> None:
         self.folder = folder
-        script = PARENT.format(fake=str(FAKE), folder=str(folder))
+        script = before + PARENT.format(fake=str(FAKE), folder=str(folder))
         self.process = subprocess.Popen(
             [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -167,6 +167,15 @@ def test_a_model_that_never_starts_is_an_error(tmp_path: Path) -> None:
     _, errors = served.process.communicate(timeout=60)
     assert served.process.returncode == 1
     assert errors == "no model here\n" * 3 + "the workers do not start. Likely cause: what they said stands above.\n"
+
+
+def test_one_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "stubborn").touch()
+    served = Served(tmp_path, "import birdsod.serving._workers\nbirdsod.serving._workers._GRACE_SECONDS = 0.2")
+    served.address()
+    assert len(served.workers()) == 2
+    assert served.end() == (0, "")
+    assert not served.workers()
 
 
 def test_they_go_with_a_parent_that_is_killed(served: Served) -> None:
