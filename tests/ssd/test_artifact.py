@@ -242,6 +242,16 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypa
         read_artifact(path)
 
 
+def test_an_archive_of_files_that_are_too_much_together_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_members, "MOST_BYTES", 100_000)
+    path = written(tmp_path, {**WHOLE, "first": bytes(60_000), "second": bytes(60_000)})
+    with pytest.raises(ArtifactError, match="unpacks to more than 100,000 bytes") as caught:
+        read_artifact(path)
+    assert caught.value.path == str(path)
+
+
 def test_a_file_in_a_folder_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_members, "MOST_BYTES", 10)
     for name, data in WHOLE.items():

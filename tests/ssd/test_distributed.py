@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from datetime import timedelta
@@ -17,7 +19,7 @@ import torch
 from torch import distributed
 
 import birdsod as bd
-from birdsod import Hyperparameters, LocalOptions
+from birdsod import Hyperparameters, LocalOptions, training_log
 from birdsod.errors import HyperparameterError, TrainingError
 from birdsod.ssd import helpers
 from birdsod.ssd.assembling import first_place
@@ -190,6 +192,14 @@ def test_a_process_that_is_killed_ends_the_others_and_is_named(packed: Packed, t
     assert not (tmp_path / "model.tar.gz").exists()
 
 
+def test_the_best_epoch_is_kept_by_the_first_of_several(packed: Packed, tmp_path: Path) -> None:
+    code, lines, complaints = tiny(packed, tmp_path, processes=2, keep="best")
+    assert code == 0, complaints
+    assert [event for event in training_log.parse(lines) if event.kind == "best"]
+    assert "completed=True" in lines[-1]
+    assert (tmp_path / "model.tar.gz").exists()
+
+
 def test_as_torchrun_starts_it(packed: Packed, tmp_path: Path) -> None:
     params = Hyperparameters.for_data(
         packed, base_network="efficientnet-lite0", mini_batch_size=2, use_pretrained_model=0, kv_store="dist_async"
@@ -340,6 +350,22 @@ def test_whoever_is_asked_to_stop_waits_no_longer() -> None:
         pytest.fail("nobody else is there")
 
 
+def test_whoever_comes_before_the_first_process_knocks_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    opened: list[Any] = []
+
+    def late() -> None:
+        # Asked before each knock, and then before each look at who else is there.
+        if len(opened) == 2:
+            raise StopError
+        opened.append(meeting_point(place(size=2, port=port)) if opened else "not yet")
+
+    with pytest.raises(StopError), joined(place(rank=1, size=2, port=port), CPU, still=late):
+        pytest.fail("the first process is not here")
+    assert opened[1].check(["birdsod/1"])
+
+
 def test_a_port_that_is_taken_is_told() -> None:
     taken = meeting_point(place(size=2))
     with pytest.raises(TrainingError, match="cannot meet at this port") as told:
@@ -358,6 +384,12 @@ def test_a_helper_that_fails_is_named_with_its_reason(monkeypatch: pytest.Monkey
     monkeypatch.setattr(helpers, "_GRACE_SECONDS", 0.0)
     with pytest.raises(GoneError), helped(add, first, (), 0.0):
         raise GoneError("missed")
+
+
+def test_helpers_end_at_once_with_what_ends_the_first_process() -> None:
+    with pytest.raises(KeyboardInterrupt), helped(add, place(size=3, local_size=3), ()) as started:
+        raise KeyboardInterrupt
+    assert [helper.process.exitcode for helper in started._helpers] == [-signal.SIGTERM] * 2
 
 
 class Dead:

@@ -169,6 +169,20 @@ def test_a_fault_of_our_own_leaves_its_trace(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_whoever_writes_no_log_tells_its_failure_all_the_same(
+    files: JobFiles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: Reports) -> Outcome:
+        raise TrainingError("the first process did not come")
+
+    play(monkeypatch, run)
+    monkeypatch.setenv("RANK", "1")
+    assert job.main([str(files.directory)]) == 1
+    assert capsys.readouterr().err == "the first process did not come\n"
+    assert not files.log.exists()
+    assert not files.status.exists()
+
+
 def test_a_folder_without_a_spec_fails(files: JobFiles) -> None:
     files.spec.unlink()
     assert job.main([str(files.directory)]) == 1

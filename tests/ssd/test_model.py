@@ -185,6 +185,15 @@ def test_loading_uses_up_no_random_numbers_and_sets_threads_on_request(archive: 
     assert torch.get_num_threads() == 1
 
 
+def test_threads_of_torch_are_told_too(archive: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        load_model(archive, runtime="torch", threads=2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_weights_of_another_network_are_refused(folder: Path) -> None:
     weights = folder / "model.safetensors"
     tensors = load(weights.read_bytes())
@@ -209,6 +218,19 @@ def test_hyperparameters_that_make_no_sense_are_refused(folder: Path, change: di
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(ArtifactError, match=message):
         load_model(folder)
+
+
+def test_an_archive_that_does_not_tell_its_base_network_is_refused(folder: Path) -> None:
+    file = folder / "hyperparams.json"
+    values = json.loads(file.read_text())
+    del values["base_network"]
+    file.write_text(json.dumps(values))
+    # It is then the built-in algorithm's default.
+    with pytest.raises(ArtifactError, match=r"this base network \(got 'vgg-16'\).*of another program") as caught:
+        load_model(folder, runtime="onnxruntime")
+    assert caught.value.path == str(folder)
+    with pytest.raises(ArtifactError, match="weights do not fit"):
+        load_model(folder, runtime="torch")
 
 
 def test_without_torch_the_cure_is_named(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,6 +153,14 @@ def test_a_faulty_archive_is_refused_by_name(tmp_path: Path, fault: str) -> None
     assert caught.value.path == str(path)
 
 
+def test_a_fault_is_told_with_the_archive_by_torch_too(tmp_path: Path) -> None:
+    changes, message = FAULTS["parameters of another graph"]
+    path = folder(tmp_path / "model", members(**changes))
+    with pytest.raises(ArtifactError, match=message) as caught:
+        load_model(path, runtime="torch")
+    assert caught.value.path == str(path)
+
+
 def test_an_archive_of_our_own_tells_its_image_shape_itself(tmp_path: Path) -> None:
     params = Hyperparameters(num_classes=2, num_training_samples=60, base_network="efficientnet-lite0")
     network = build_network("efficientnet-lite0", num_classes=2, image_shape=300, pretrained=False)

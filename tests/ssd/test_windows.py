@@ -110,6 +110,12 @@ def test_boxes_that_the_edge_leaves_nothing_of_are_dropped() -> None:
     assert len(look_through(sample, Window(0, 0, 5, 10), size=10).boxes) == 0
 
 
+def test_boxes_too_thin_to_be_drawn_are_dropped() -> None:
+    boxes = np.array([[0.3, 0.1, 0.30001, 0.9], [0.1, 0.3, 0.9, 0.30001], [0.1, 0.1, 0.9, 0.9]])
+    seen = look_through(Sample(np.zeros((10, 10, 3), np.uint8), boxes, np.arange(3)), Window(0, 0, 10, 10), size=10)
+    assert seen.class_ids.tolist() == [2]
+
+
 def test_whole_shows_everything() -> None:
     sample = paint(80, 40, [(8, 4, 40, 20)])
     seen = whole(sample, size=40)

@@ -52,7 +52,8 @@ def main() -> int:
         "use_pretrained_model": 0,
     }
     numbers = {"processes": TOLD.get("processes", 1), "loader_processes": TOLD.get("loader_processes", 0)}
-    options = LocalOptions(**numbers, threads=1, loader_threads=1, freeze="base", device="cpu")
+    chosen = {**numbers, "keep": TOLD.get("keep", "last")}
+    options = LocalOptions(**chosen, threads=1, loader_threads=1, freeze="base", device="cpu")
 
     def note(outcome: Outcome) -> None:
         done.append(outcome.updates)
