@@ -302,6 +302,13 @@ def test_an_ordinary_endpoint_is_not_asynchronous(hosted: Account, jpeg: bytes) 
         hosted.runtime.invoke_endpoint_async(EndpointName="birds", InputLocation=hosted.put("in/a.jpg", jpeg))
 
 
+def test_a_model_without_an_artifact_is_scripted_too(account: Account, fake: FakeSageMaker, jpeg: bytes) -> None:
+    create = account.sagemaker.create_model
+    create(ModelName="birds", ExecutionRoleArn=fake.role_arn, PrimaryContainer={"Image": account.OWN})
+    account.endpoint(config=account.config())
+    assert json.loads(invoke(account, jpeg)["Body"].read())["prediction"]
+
+
 def test_an_archive_that_is_none_is_scripted_too(account: Account, jpeg: bytes) -> None:
     account.model(image=account.OWN)
     account.endpoint(config=account.config())

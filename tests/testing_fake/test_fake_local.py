@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from birdsod import Hyperparameters, Packed, pack, training_log
+from birdsod.classes import ClassTable
 from birdsod.dataset import synthetic_birds
 from birdsod.recordio._framing import framed
+from birdsod.testing._fake_sagemaker.local_container import Container
 from birdsod.testing._fake_sagemaker.local_data import stream_of
 
 if TYPE_CHECKING:
@@ -178,6 +182,44 @@ def test_what_the_container_says_is_the_reason(account: Account, request_: dict[
     assert sum("Customer Error: " in line for line in account.lines("birds-1")) == 1
 
 
+def test_a_program_that_is_killed_leaves_its_exit_code_as_the_reason(
+    account: Account, request_: dict[str, Any]
+) -> None:
+    request_["HyperParameters"]["epochs"] = "1000"
+    account.sagemaker.create_training_job(**request_)
+    while account.sagemaker.describe_training_job(TrainingJobName="birds-1")["SecondaryStatus"] != "Training":
+        pass
+    (program,) = children()
+    os.kill(program, signal.SIGKILL)
+    assert account.end("birds-1", looks=600)["FailureReason"] == "AlgorithmError: , exit code: -9"
+
+
+def test_a_job_that_fails_is_not_started_again(account: Account, fake: FakeSageMaker, request_: dict[str, Any]) -> None:
+    fake.script_training(interruptions=1)
+    assert "no channel validation" in reason(account, without(request_, "validation"))
+    told = account.sagemaker.describe_training_job(TrainingJobName="birds-1")
+    states = [row["Status"] for row in told["SecondaryStatusTransitions"]]
+    assert states == ["Starting", "Downloading", "Training", "Failed"]
+
+
+def test_data_that_no_disk_holds_fail_a_job(account: Account, request_: dict[str, Any]) -> None:
+    account.put(f"data/train/{'x' * 300}", b"records")
+    told = reason(account, request_)
+    assert told.startswith("InternalServerError: OSError: ")
+    assert "File name too long" in told
+    assert told[:100] in account.lines("birds-1")[-1]
+
+
+def test_a_machine_that_never_started_has_nothing_to_end(
+    account: Account, request_: dict[str, Any], tmp_path: Path
+) -> None:
+    request_["InputDataConfig"][0]["InputMode"] = "Pipe"
+    machine = Container(account.fake._here.region("us-east-1"), request_, tmp_path, "algo-1", ["algo-1"])
+    machine.stop()
+    machine.end()
+    assert (machine.exit_code, machine.new_lines(), machine.reason()) == (None, [], "")
+
+
 def test_without_objects_a_job_fails_before_it_starts(account: Account, request_: dict[str, Any]) -> None:
     request_["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] += "nothing/"
     told = reason(account, request_)
@@ -244,6 +286,28 @@ def test_lines_of_an_augmented_manifest_come_attribute_by_attribute(account: Acc
     }
     region = account.fake._here.region("us-east-1")
     assert list(stream_of(region, channel)) == [framed(b"a photo"), framed(json.dumps(label).encode())]
+
+
+@pytest.mark.slow
+def test_a_container_that_is_gone_is_the_model_s_error(account: Account, tmp_path: Path, jpeg: bytes) -> None:
+    from birdsod.ssd import save_artifact
+    from birdsod.ssd.building import build_network
+
+    classes = ClassTable((17, 36), ("017.Cardinal", "036.Northern_Flicker"))
+    params = Hyperparameters(num_classes=2, num_training_samples=60, base_network="efficientnet-lite0")
+    network = build_network("efficientnet-lite0", num_classes=2, image_shape=300, pretrained=False)
+    archive = save_artifact(tmp_path / "model.tar.gz", network, params, classes)
+    account.model(image=account.OWN, artifact=account.put("good/model.tar.gz", archive.read_bytes()))
+    account.endpoint(config=account.config())
+    ask = functools.partial(account.runtime.invoke_endpoint, EndpointName="birds", ContentType="image/jpeg", Body=jpeg)
+    assert "prediction" in json.loads(ask()["Body"].read())
+    (program,) = children()
+    os.kill(program, signal.SIGKILL)
+    with pytest.raises(account.runtime.exceptions.ModelError, match="the container is gone") as caught:
+        ask()
+    assert caught.value.response["OriginalStatusCode"] == 500
+    account.sagemaker.delete_endpoint(EndpointName="birds")
+    assert children() == set()
 
 
 @pytest.mark.slow

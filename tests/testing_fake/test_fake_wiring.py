@@ -49,6 +49,13 @@ def test_a_session_is_wired_and_nothing_else_is_changed(monkeypatch: pytest.Monk
     assert boto3.DEFAULT_SESSION is None
 
 
+def test_an_address_that_is_given_is_taken(account: Account, fake: FakeSageMaker) -> None:
+    account.model()
+    with FakeSageMaker() as other:
+        client = other.session().client("sagemaker", endpoint_url=fake.url)
+        assert [row["ModelName"] for row in client.list_models()["Models"]] == ["birds"]
+
+
 def test_a_child_process_is_wired_by_its_environment(fake: FakeSageMaker) -> None:
     code = (
         "import boto3; "
@@ -262,6 +269,12 @@ def test_bodies_are_bounded(fake: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
     small = b"3\r\n{}\n\r\n1\r\n \r\n0\r\n\r\n"
     signed = b"X-Amz-Target: SageMaker.ListModels\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
     assert b" 200 " in raw(fake, b"POST / HTTP/1.1\r\n" + SIGNED % b"sagemaker" + signed + b"\r\n" + small)
+
+
+def test_trailers_of_a_body_are_passed_over(fake: FakeSageMaker) -> None:
+    signed = b"X-Amz-Target: SageMaker.ListModels\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+    body = b"2\r\n{}\r\n0\r\nx-amz-checksum-crc32: AAAAAA==\r\nx-amz-meta-a: b\r\n\r\n"
+    assert b" 200 " in raw(fake, b"POST / HTTP/1.1\r\n" + SIGNED % b"sagemaker" + signed + b"\r\n" + body)
 
 
 def test_what_is_no_json_is_told(fake: FakeSageMaker) -> None:
