@@ -123,10 +123,13 @@ def test_an_attribute_of_another_type_is_named(kind: str, name: str) -> None:
 def test_a_number_or_flag_of_another_type_is_named() -> None:
     with pytest.raises(ArtifactError, match="'b'"):
         NODE.number("b", 0.0)
-    with pytest.raises(ArtifactError, match="'t'"):
-        NODE.number("t", 0.0)
     with pytest.raises(ArtifactError, match="'w'"):
         NODE.flag("w", default=True)
+
+
+def test_a_row_for_a_number_is_named() -> None:
+    with pytest.raises(ArtifactError, match=r"node 'n' .x.: the attribute 't'"):
+        NODE.number("t", 0.0)
 
 
 @given(
