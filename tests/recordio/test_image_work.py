@@ -39,3 +39,10 @@ def test_neither_a_pipe_nor_a_device_is_waited_for(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(ImageError, match=r"the image is no file.*a pipe, a device"):
             _image_work._read(str(path))
+
+
+def test_what_the_system_does_not_open_is_told_with_its_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ImageError, match=r"cannot be read\. Likely cause: Not a directory") as caught:
+        _image_work._read(str(tmp_path / "file" / "a.jpg"))
+    assert caught.value.path == str(tmp_path / "file" / "a.jpg")
