@@ -107,7 +107,7 @@ class Process:
 
 def pythons() -> dict[str, str]:
     """The interpreter of each contestant that is there."""
-    found = dict.fromkeys(("birdsod", "processes", "ceiling"), sys.executable)
+    found = dict.fromkeys((*OURS, "ceiling"), sys.executable)
     for name, variable in ENVIRONMENTS.items():
         python = os.environ.get(variable) or str(REPOSITORY / f".venv-{name}" / "bin" / "python")
         if Path(python).is_file():

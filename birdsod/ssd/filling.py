@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ __all__ = [
     "Place",
     "filled",
     "label_rows",
+    "lent",
     "one_thread_each",
     "parts",
     "under_way",
@@ -100,10 +102,31 @@ class Memory:
             block = self._unused.pop()
         except IndexError:
             block = np.empty(self._size, dtype=np.uint8)
-        # All views of this array hold it, since what it is made of is no array; so when it goes, they are gone too.
-        numbers = np.frombuffer(block.data, dtype=self._dtype)
-        weakref.finalize(numbers, self._unused.append, block).atexit = False
+        numbers = lent(block.data, self._dtype, functools.partial(self._unused.append, block))
         return numbers.reshape(self._shape)[:length]
+
+
+def lent(memory: memoryview, dtype: npt.DTypeLike, give_back: Callable[[], object]) -> npt.NDArray[Any]:
+    """Return memory as an array, and be told when nothing refers to it or to a view of it any more.
+
+    Parameters
+    ----------
+    memory : memoryview
+        Whole numbers of that type.
+    dtype : numpy.dtype
+        Of the numbers.
+    give_back : callable
+        Called then, but not where the program ends.
+
+    Returns
+    -------
+    ndarray
+        Of one dimension.
+    """
+    # All views of this array hold it, since what it is made of is no array; so when it goes, they are gone too.
+    numbers = np.frombuffer(memory, dtype=dtype)
+    weakref.finalize(numbers, give_back).atexit = False
+    return numbers
 
 
 def filled(

@@ -9,7 +9,6 @@ import os
 import pickle
 import signal
 import threading
-import weakref
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +20,7 @@ import numpy as np
 
 from birdsod._ordered import keep_what_is_freed
 from birdsod.errors import RecordError
-from birdsod.ssd.filling import Filled, parts, under_way
+from birdsod.ssd.filling import Filled, lent, parts, under_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -90,9 +89,8 @@ class SharedBatches:
             block = self._unused.pop()
         except IndexError:
             return None, np.empty((length, *self.shape[1:]), dtype=self.dtype)
-        # All views of this array hold it, since what it is made of is no array; so when it goes, they are gone too.
-        numbers = np.frombuffer(memoryview(self.blocks[block]), dtype=self.dtype)
-        weakref.finalize(numbers, self._unused.append, block).atexit = False
+        give_back = functools.partial(self._unused.append, block)
+        numbers = lent(memoryview(self.blocks[block]), self.dtype, give_back)
         return block, numbers.reshape(self.shape)[:length]
 
 

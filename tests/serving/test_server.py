@@ -55,9 +55,14 @@ def raw(server: Server, sent: bytes, *, finish: bool = False) -> bytes:
         connection.sendall(sent)
         if finish:
             connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        while block := connection.recv(1 << 16):
-            answer += block
+        return rest(connection)
+
+
+def rest(connection: socket.socket) -> bytes:
+    """Return all that comes until the server closes."""
+    answer = b""
+    while block := connection.recv(1 << 16):
+        answer += block
     return answer
 
 
@@ -139,8 +144,7 @@ def test_a_refused_body_that_turns_out_to_be_none_is_not_refused_twice(server: S
         answer = connection.recv(1 << 16)
         assert b" 411 " in answer
         connection.sendall(b"no chunk at all\r\n")
-        while block := connection.recv(1 << 16):
-            answer += block
+        answer += rest(connection)
     assert answer.count(b"HTTP/1.1") == 1
     assert b"chunked bodies are not taken" in answer
 
@@ -371,15 +375,21 @@ def gone(server: Server) -> bool:
     return False
 
 
+def stopped_beside(server: Server, **how: float) -> threading.Thread:
+    """Begin to stop it in another thread; return that once no more connections are taken."""
+    stopping = threading.Thread(target=server.stop, kwargs=how)
+    stopping.start()
+    while not gone(server):
+        pass
+    return stopping
+
+
 def test_an_open_connection_may_send_one_last_request(serve: Callable[..., Server], jpeg: bytes) -> None:
     server = serve(farewell_seconds=20)
     connection = connect(server)
     connection.request("GET", "/ping")
     assert connection.getresponse().read()
-    stopping = threading.Thread(target=server.stop, kwargs={"grace": 20})
-    stopping.start()
-    while not gone(server):
-        pass
+    stopping = stopped_beside(server, grace=20)
     connection.request("POST", "/invocations", jpeg, {"Content-Type": "image/jpeg"})
     answer = connection.getresponse()
     assert (answer.status, answer.headers["Connection"]) == (200, "close")
@@ -396,13 +406,9 @@ def test_stop_lets_a_refusal_under_way_finish(server: Server) -> None:
         connection.sendall(head)
         answer = connection.recv(1 << 16)
         assert b" 415 " in answer
-        stopping = threading.Thread(target=server.stop)
-        stopping.start()
-        while not gone(server):
-            pass
+        stopping = stopped_beside(server)
         connection.sendall(b"abc")
-        while block := connection.recv(1 << 16):
-            answer += block
+        answer += rest(connection)
         stopping.join()
     assert answer.count(b"HTTP/1.1") == 1
     assert b"send one of image/jpeg" in answer

@@ -51,8 +51,8 @@ def main() -> int:
         "mini_batch_size": 5,
         "use_pretrained_model": 0,
     }
-    numbers = {"processes": TOLD.get("processes", 1), "loader_processes": TOLD.get("loader_processes", 0)}
-    chosen = {**numbers, "keep": TOLD.get("keep", "last")}
+    usual: dict[str, Any] = {"processes": 1, "loader_processes": 0, "keep": "last"}
+    chosen = {name: TOLD.get(name, value) for name, value in usual.items()}
     options = LocalOptions(**chosen, threads=1, loader_threads=1, freeze="base", device="cpu")
 
     def note(outcome: Outcome) -> None:

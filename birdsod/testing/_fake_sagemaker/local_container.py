@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import os
 import signal
 import subprocess
@@ -115,8 +116,7 @@ class Container:
 
     def _feed(self, name: str, stream: Callable[[], Iterable[bytes]]) -> None:
         """Write the channel to one pipe after the other: each is an epoch."""
-        epoch = 0
-        while True:
+        for epoch in itertools.count():  # pragma: no branch - it has no end
             pipe = self.tree.pipe(name, epoch)
             if epoch:
                 os.mkfifo(pipe)
@@ -127,7 +127,6 @@ class Container:
             with suppress(BrokenPipeError), os.fdopen(descriptor, "wb", buffering=0) as end:
                 for piece in stream():
                     end.write(piece)
-            epoch += 1
 
     def _reader_of(self, pipe: Path) -> int | None:
         """Return the end to write to once somebody reads, None if nobody does any more."""
